@@ -1,0 +1,1 @@
+"""Nipype graphs, installed as `qsmprep.workflows`."""
