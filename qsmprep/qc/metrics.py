@@ -1,0 +1,120 @@
+"""Numbers that say how far a run can be trusted: arrays in, one dictionary out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+# Nuclei that hold much iron in every adult: with the right phase sign they are brighter than the brain around them.
+IRON_RICH = ("GPe", "GPi", "putamen", "red nucleus", "SNr", "SNc-PBP-VTA")
+
+_DEFINITIONS = {
+    "brain_volume_ml": ("Volume of the brain mask on the gradient-echo grid", "mL"),
+    "qsm_mask_fraction": ("Voxels of the brain mask in which χ was computed, as a fraction of the brain mask", "1"),
+    "phase_quality_median": ("Median ROMEO phase quality in the brain mask, 0 (noise) to 1", "1"),
+    "field_residual_median": ("Median residual of the field fit over the echoes in the mask for χ", "rad"),
+    "field_noise_median_ppb": ("Median standard error of the total field in the mask for χ", "ppb"),
+    "local_field_sd_ppb": ("Standard deviation of the local field in the mask for χ", "ppb"),
+    "chi_sd_ppb": ("Standard deviation of χ in the mask for χ", "ppb"),
+    "chi_extreme_fraction": ("Fraction of the mask for χ in which |χ| exceeds 0.5 ppm", "1"),
+    "reference_offset_ppb": ("Mean χ of the reference region that was subtracted", "ppb"),
+    "reference_sd_ppb": ("Standard deviation of χ in the reference region", "ppb"),
+    "r2star_median": ("Median R2* in the brain mask", "1/s"),
+    "deep_grey_contrast_ppb": (
+        "Mean χ of the iron-rich nuclei minus the mean of the mask for χ",
+        "ppb",
+    ),
+    "deep_grey_coverage_min": ("Least coverage of an iron-rich nucleus by the mask for χ", "1"),
+    "coregistration_nmi": ("Normalised mutual information of gradient echo and T1w after rigid registration", "1"),
+    "template_dice": ("Dice overlap of the brain mask carried to template space with the template's mask", "1"),
+}
+
+
+def metric_definitions() -> dict[str, dict[str, str]]:
+    """What each metric is and its unit, as the JSON sidecar tells it."""
+    return {name: {"Description": text, "Units": unit} for name, (text, unit) in _DEFINITIONS.items()}
+
+
+def run_metrics(
+    *,
+    brain_mask: Mask,
+    qsm_mask: Mask,
+    voxel_size: tuple[float, float, float],
+    chi: Array,
+    local_field: Array | None = None,
+    quality: Array | None = None,
+    residual: Array | None = None,
+    noise: Array | None = None,
+    r2star: Array | None = None,
+    reference: Mapping[str, float] | None = None,
+    regions: pd.DataFrame | None = None,
+    agreement: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Quality numbers of one run; what cannot be computed from the inputs given is left out.
+
+    Parameters
+    ----------
+    brain_mask, qsm_mask : (x, y, z) bool arrays
+        Brain, and the part of it in which χ was computed.
+    voxel_size : 3 floats [mm]
+    chi, local_field : (x, y, z) arrays [ppm]
+    quality : (x, y, z) array, 0 to 1
+    residual : (x, y, z) array [rad]
+    noise : (x, y, z) array [ppm]
+    r2star : (x, y, z) array [1/s]
+    reference : {"offset", "sd"} [ppm]
+    regions : table with the columns name, coverage, n_voxels, chi_mean
+    agreement : further numbers, taken over as they are
+
+    Returns
+    -------
+    dict from metric name to value; see `metric_definitions`.
+
+    Raises
+    ------
+    ValueError
+        If a mask is empty.
+    """
+    n_brain, n_qsm = int(brain_mask.sum()), int(qsm_mask.sum())
+    if not n_brain or not n_qsm:
+        raise ValueError("the mask is empty: no voxel to take quality numbers from")
+    inside = chi[qsm_mask]
+    out = {
+        "brain_volume_ml": n_brain * float(np.prod(voxel_size)) / 1000,
+        "qsm_mask_fraction": float((qsm_mask & brain_mask).sum()) / n_brain,
+        "chi_sd_ppb": 1000 * float(inside.std()),
+        "chi_extreme_fraction": float((np.abs(inside) > 0.5).mean()),
+    }
+    if quality is not None:
+        out["phase_quality_median"] = float(np.median(quality[brain_mask]))
+    if residual is not None:
+        out["field_residual_median"] = float(np.median(residual[qsm_mask]))
+    if noise is not None:
+        out["field_noise_median_ppb"] = 1000 * float(np.median(noise[qsm_mask]))
+    if local_field is not None:
+        out["local_field_sd_ppb"] = 1000 * float(local_field[qsm_mask].std())
+    if r2star is not None:
+        out["r2star_median"] = float(np.median(r2star[brain_mask]))
+    if reference:
+        out["reference_offset_ppb"] = 1000 * float(reference["offset"])
+        out["reference_sd_ppb"] = 1000 * float(reference["sd"])
+    if regions is not None:
+        out |= _deep_grey(regions, float(inside.mean()))
+    if agreement:
+        out |= {name: float(value) for name, value in agreement.items()}
+    return {name: out[name] for name in _DEFINITIONS if name in out}
+
+
+def _deep_grey(regions: pd.DataFrame, brain_mean: float) -> dict[str, float]:
+    iron = regions[regions["name"].isin(IRON_RICH)]
+    seen = iron[(iron["n_voxels"] > 0) & iron["chi_mean"].notna()]
+    if seen.empty:
+        return {}
+    contrast = float(np.average(seen["chi_mean"].astype(float), weights=seen["n_voxels"].astype(float))) - brain_mean
+    return {"deep_grey_contrast_ppb": 1000 * contrast, "deep_grey_coverage_min": float(iron["coverage"].min())}

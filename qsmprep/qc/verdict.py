@@ -1,0 +1,72 @@
+"""PASS, CHECK or FAIL, each with its reasons in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_ORDER = ("PASS", "CHECK", "FAIL")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Bounds of one metric: outside `check` it wants a look, outside `fail` the run should not be used."""
+
+    metric: str
+    text: str
+    check: tuple[float, float]
+    fail: tuple[float, float]
+    advice: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict and why."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+
+
+# The bounds are wide: they are to catch a broken run, not to sort patients.
+RULES = (
+    Rule("brain_volume_ml", "brain mask volume [mL]", (900, 2000), (500, 2600), "look at the mask on the magnitude"),
+    Rule("qsm_mask_fraction", "part of the brain with a usable phase", (0.85, 1), (0.5, 1), "look at phase and mask"),
+    Rule("phase_quality_median", "median phase quality", (0.5, 1), (0.3, 1), "look for motion or a wrong scaling"),
+    Rule("chi_sd_ppb", "SD of χ [ppb]", (5, 120), (1, 400), "look at the χ map for streaks"),
+    Rule("chi_extreme_fraction", "part of the voxels with |χ| > 0.5 ppm", (0, 0.02), (0, 0.1), "look at the χ map"),
+    Rule("deep_grey_contrast_ppb", "χ of iron-rich nuclei against the brain [ppb]", (15, 400), (-15, 1000),
+         "if the nuclei are dark, the phase sign is inverted: set --phase-sign -"),
+    Rule("deep_grey_coverage_min", "least coverage of an iron-rich nucleus", (0.8, 1), (0.2, 1), "look at the mask"),
+    Rule("coregistration_nmi", "mutual information of gradient echo and T1w", (1.03, 2), (1.005, 2),
+         "look at the registration"),
+    Rule("template_dice", "overlap of the brain with the template's", (0.9, 1), (0.75, 1), "look at the registration"),
+)  # fmt: skip
+
+# a partial brain has neither a brain's volume nor its nuclei
+_WHOLE_BRAIN_ONLY = {"brain_volume_ml"}
+
+
+def judge(metrics: Mapping[str, float], *, whole_brain: bool = True) -> Verdict:
+    """The verdict on a run from its quality numbers.
+
+    Parameters
+    ----------
+    metrics : as returned by `run_metrics`; rules whose metric is absent are not applied
+    whole_brain : False for a partial field of view, which is not judged by its volume
+    """
+    worst, reasons = "PASS", []
+    for rule in RULES:
+        value = metrics.get(rule.metric)
+        if value is None or (rule.metric in _WHOLE_BRAIN_ONLY and not whole_brain):
+            continue
+        grade = "FAIL" if not _within(value, rule.fail) else "CHECK" if not _within(value, rule.check) else "PASS"
+        if grade != "PASS":
+            low, high = rule.check
+            reasons.append(f"{grade}: {rule.text} is {value:.3g}, expected {low:g} to {high:g}; {rule.advice}.")
+            worst = max(worst, grade, key=_ORDER.index)
+    return Verdict(worst, tuple(reasons))
+
+
+def _within(value: float, bounds: tuple[float, float]) -> bool:
+    # a NaN is never within bounds
+    return bounds[0] <= value <= bounds[1]
