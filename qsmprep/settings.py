@@ -1,0 +1,361 @@
+"""The settings of one call: a frozen dataclass, read from TOML and the command line, written back to TOML.
+
+Later wins: defaults < preset that the file names < `--config` file < `--preset` < other options of the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+
+ANALYSIS_LEVELS = ("participant", "group")
+UNWRAP_METHODS = ("romeo", "laplacian")
+BACKGROUND_METHODS = ("vsharp",)
+INVERSION_METHODS = ("rts", "tv")
+REFERENCES = ("brain", "csf", "none")
+OUTPUT_SPACES = ("MNI152NLin2009cAsym",)
+PRESET_DIR = Path(__file__).parent / "data" / "presets"
+
+# what a settings file never holds: how the file itself was found, and modes that leave no results behind
+NOT_STORED = ("config", "dry_run", "reports_only")
+
+
+def available_cpus() -> int:
+    """CPUs this process may use: the affinity mask and a container's (cgroup v2) quota both count."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    quota = _cgroup_value("cpu.max")
+    if quota and quota[0] != "max":
+        cpus = min(cpus, max(1, int(quota[0]) // int(quota[1])))
+    return max(1, cpus)
+
+
+def available_memory_gb() -> float:
+    """90 % of the memory this machine, or the container (cgroup v2) we are in, has [GB]."""
+    total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    limit = _cgroup_value("memory.max")
+    if limit and limit[0] != "max":
+        total = min(total, float(limit[0]))
+    return round(0.9 * total / 1e9, 1)
+
+
+def _cgroup_value(name: str) -> list[str] | None:
+    try:
+        return (Path("/sys/fs/cgroup") / name).read_text().split() or None
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class VsharpParams:
+    """V-SHARP: kernel radii and their step [mm], threshold of the truncated deconvolution."""
+
+    radius_max_mm: float = 12.0
+    radius_min_mm: float = 1.0
+    step_mm: float = 1.0
+    threshold: float = 0.05
+
+    def __post_init__(self) -> None:
+        _positive(self, "vsharp")
+        if self.radius_min_mm > self.radius_max_mm:
+            raise UsageError(
+                f"vsharp.radius_min_mm is {self.radius_min_mm}, more than vsharp.radius_max_mm ({self.radius_max_mm})."
+            )
+
+
+@dataclass(frozen=True)
+class RtsParams:
+    """RTS (rapid two-step inversion): threshold of the well-conditioned part, TV weight and stopping rule."""
+
+    delta: float = 0.15
+    mu: float = 1e5
+    rho: float = 10.0
+    tolerance: float = 1e-2
+    max_iterations: int = 20
+    lsmr_iterations: int = 4
+
+    def __post_init__(self) -> None:
+        _positive(self, "rts")
+
+
+@dataclass(frozen=True)
+class TvParams:
+    """Total-variation inversion (ADMM): regularisation weight, penalty and stopping rule."""
+
+    weight: float = 1e-3
+    rho: float = 1e-1
+    tolerance: float = 1e-3
+    max_iterations: int = 250
+
+    def __post_init__(self) -> None:
+        _positive(self, "tv")
+
+
+@dataclass(frozen=True)
+class MaskParams:
+    """Mask for the inversion: least phase quality (0 to 1) a voxel at the rim needs to stay in."""
+
+    quality_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quality_threshold <= 1:
+            raise UsageError(f"mask.quality_threshold is {self.quality_threshold}; it has to lie between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run depends on. Passed explicitly; nothing in the package holds global state.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of its range; the message names the option.
+    """
+
+    bids_dir: Path
+    out_dir: Path
+    analysis_level: str = "participant"
+    work_dir: Path = Path("work")
+    # which data
+    participant_label: tuple[str, ...] = ()
+    session_label: tuple[str, ...] = ()
+    bids_filter_file: Path | None = None
+    bids_database_dir: Path | None = None
+    derivatives: tuple[Path, ...] = ()
+    skip_bids_validation: bool = False
+    # how it runs
+    nprocs: int = field(default_factory=available_cpus)
+    omp_nthreads: int = 0  # 0: found from nprocs
+    mem_gb: float = field(default_factory=available_memory_gb)
+    nipype_plugin_file: Path | None = None
+    stop_on_first_crash: bool = False
+    dry_run: bool = False
+    reports_only: bool = False
+    write_graph: bool = False
+    clean_workdir: bool = False
+    verbose: int = 0
+    random_seed: int = 0
+    # where settings come from
+    config: Path | None = None
+    preset: str = "default"
+    # reconstruction
+    unwrap: str = "romeo"
+    background: str = "vsharp"
+    inversion: str = "rts"
+    reference: str = "brain"
+    field_strength: float | None = None
+    phase_sign: int = 1
+    normalization: bool = True
+    output_spaces: tuple[str, ...] = OUTPUT_SPACES
+    atlas: Path | None = None
+    atlas_labels: Path | None = None
+    vsharp: VsharpParams = field(default_factory=VsharpParams)
+    rts: RtsParams = field(default_factory=RtsParams)
+    tv: TvParams = field(default_factory=TvParams)
+    mask: MaskParams = field(default_factory=MaskParams)
+
+    def __post_init__(self) -> None:
+        _choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
+        _choice("--unwrap", self.unwrap, UNWRAP_METHODS)
+        _choice("--background", self.background, BACKGROUND_METHODS)
+        _choice("--inversion", self.inversion, INVERSION_METHODS)
+        _choice("--reference", self.reference, REFERENCES)
+        for space in self.output_spaces:
+            _choice("--output-spaces", space, OUTPUT_SPACES)
+        _range("--nprocs", self.nprocs, 1, 4096)
+        _range("--omp-nthreads", self.omp_nthreads, 0, 4096)
+        _range("--mem-gb", self.mem_gb, 0.1, 1e6)
+        _range("--random-seed", self.random_seed, 0, 2**31 - 2)
+        if self.phase_sign not in (1, -1):
+            raise UsageError(f"--phase-sign is {self.phase_sign!r}; it has to be + (or 1) or - (or -1).")
+        if self.field_strength is not None:
+            _range("--field-strength", self.field_strength, 0.01, 30.0)
+        if (self.atlas is None) != (self.atlas_labels is None):
+            raise UsageError(
+                "--atlas and --atlas-labels go together: the label image, and the TSV that names its labels."
+            )
+        set_ = object.__setattr__  # the dataclass is frozen from here on
+        for f in fields(self):
+            set_(self, f.name, _absolute(getattr(self, f.name)))
+        set_(self, "participant_label", _labels(self.participant_label, "sub-"))
+        set_(self, "session_label", _labels(self.session_label, "ses-"))
+        if self.omp_nthreads == 0:
+            set_(self, "omp_nthreads", min(self.nprocs, 4))
+
+    @property
+    def template(self) -> str:
+        """Name of the space that maps are normalised to."""
+        return self.output_spaces[0]
+
+    @classmethod
+    def resolve(cls, given: Mapping[str, Any], *, config: Path | None = None, preset: str | None = None) -> Settings:
+        """Join preset, settings file and what the command line gave (`given`, only explicit values).
+
+        Raises
+        ------
+        UsageError
+            If a file is missing or is no TOML, a key is unknown, or a value does not fit.
+        """
+        file_values = read_toml(config) if config else {}
+        if preset:  # asked for on the command line: above the file, below the single options
+            values = _merge(file_values, read_preset(preset))
+        else:
+            values = _merge(read_preset(str(file_values.get("preset", "default"))), file_values)
+        values = _merge(values, {**given, **({"preset": preset} if preset else {}), "config": config})
+        absent = [key for key in ("bids_dir", "out_dir", "analysis_level") if values.get(key) is None]
+        if absent:
+            raise UsageError(
+                f"Missing argument {absent[0].upper().replace('ANALYSIS_LEVEL', '{participant|group}')}. "
+                "A call reads: qsmprep BIDS_DIR OUT_DIR {participant|group} [options]"
+            )
+        return cls(**_build(values))
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **overrides: Any) -> Settings:
+        """Read a settings file; `overrides` (field names) win over it."""
+        return cls.resolve(overrides, config=Path(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values (strings, numbers, lists, tables); without what is None or is never stored."""
+        return {k: _plain(v) for k, v in asdict(self).items() if v is not None and k not in NOT_STORED}
+
+    def to_toml(self) -> str:
+        """Text of a settings file that gives these settings again."""
+        import tomli_w
+
+        values = self.to_dict()
+        flat = {k: v for k, v in values.items() if not isinstance(v, dict)}
+        return tomli_w.dumps(flat | {k: v for k, v in values.items() if isinstance(v, dict)})
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Values of a packaged preset."""
+    _choice("--preset", name, preset_names())
+    return read_toml(PRESET_DIR / f"{name}.toml")
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the packaged presets, the default first."""
+    return tuple(sorted((p.stem for p in PRESET_DIR.glob("*.toml")), key=lambda n: (n != "default", n)))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a settings file and check its keys and types. Relative paths count from the file's folder."""
+    try:
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"--config: there is no file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config: {path} cannot be read ({error}).") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config: {path} is not valid TOML: {error}.") from None
+    return _checked(Settings, raw, Path(path), "")
+
+
+def _checked(cls: Any, raw: Mapping[str, Any], path: Path, table: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in fields(cls) if f.name not in NOT_STORED or table]
+    result: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {table + key!r}. {_suggest(key, known, table)}")
+        hint = hints[key]
+        if is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise UsageError(f"{path}: [{key}] has to be a table; found {value!r}.")
+            result[key] = _checked(hint, value, path, f"{key}.")
+        else:
+            result[key] = _coerce(value, hint, f"{path}: {table}{key}", path.resolve().parent)
+    return result
+
+
+def _suggest(key: str, known: list[str], table: str) -> str:
+    everywhere = known if table else known + [f"{f.name}.{g.name}" for f in fields(Settings) for g in _subfields(f)]
+    near = difflib.get_close_matches(key, everywhere, n=1, cutoff=0.5) or [
+        name for name in everywhere if name.split(".")[-1] == key
+    ]
+    return f"Did you mean {table + near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+
+
+def _subfields(f: Any) -> tuple[Any, ...]:
+    return fields(f.default_factory) if f.default_factory is not MISSING and is_dataclass(f.default_factory) else ()
+
+
+def _coerce(value: Any, hint: Any, where: str, base: Path) -> Any:
+    """Turn a TOML value into the field's type, or say what was expected."""
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, list):
+            raise UsageError(f"{where} has to be a list; found {value!r}.")
+        return tuple(_coerce(v, inner, where, base) for v in value)
+    if isinstance(hint, types.UnionType):
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+    if hint is Path and isinstance(value, str):
+        return base / Path(value).expanduser()
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is hint:
+        return value
+    names = {Path: "a path (string)", str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+    raise UsageError(f"{where} has to be {names.get(hint, str(hint))}; found {value!r}.")
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = _merge(merged.get(key, {}), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _build(values: Mapping[str, Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(Settings)
+    return {k: hints[k](**v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100  keeps symbolic links, as users expect
+    if isinstance(value, tuple):
+        return tuple(_absolute(v) for v in value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def _labels(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label.removeprefix(prefix) for label in labels))
+
+
+def _choice(what: str, value: str, known: Iterable[str]) -> None:
+    known = tuple(known)
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{what}: {value!r} is not known. Known: {', '.join(known)}.{hint}")
+
+
+def _range(what: str, value: float, least: float, most: float) -> None:
+    if not (math.isfinite(value) and least <= value <= most):
+        raise UsageError(f"{what} is {value:g}; it has to lie between {least:g} and {most:g}.")
+
+
+def _positive(params: Any, table: str) -> None:
+    for f in fields(params):
+        value = getattr(params, f.name)
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{table}.{f.name} is {value}; it has to be above 0.")
