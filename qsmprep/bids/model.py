@@ -1,0 +1,157 @@
+"""The plan as data: what will run and what will not, and why. Frozen, printable, JSON-serialisable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .names import join_entities
+
+if TYPE_CHECKING:
+    from ..qsm.phase import PhaseScaling
+
+
+@dataclass(frozen=True)
+class Echo:
+    """One echo: its echo time [s] and files. `volume` is the index into the fourth axis of 4-D files, else None."""
+
+    te: float
+    magnitude: Path | None = None
+    phase: Path | None = None
+    real: Path | None = None
+    imag: Path | None = None
+    volume: int | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that there are."""
+        return tuple(f for f in (self.magnitude, self.phase, self.real, self.imag) if f is not None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One gradient-echo acquisition that can be processed.
+
+    Attributes
+    ----------
+    entities : PyBIDS' long names (subject, session, acquisition, run, ...) -> value; without echo and part
+    suffix : suffix of the input files
+    echoes : ascending in echo time
+    b0 : field strength [T] used
+    b0_source : where it came from, in words
+    nominal_field : MagneticFieldStrength of the sidecar [T], if it has one
+    shape : voxels along x, y, z
+    voxel_size : [mm]
+    b0_dir : unit vector along scanner z, in voxel axes
+    obliquity : angle between scanner z and the nearest voxel axis [degrees]
+    phase_scaling : from stored values to radians; None for real + imaginary input
+    bipolar : whether odd and even echoes were read in opposite directions
+    t1w : anatomical image of the participant, if any; `t1w_reason` says why this one, or why none
+    mask : precomputed brain mask on the gradient echo's grid (`--derivatives`)
+    memory_gb : estimated peak memory [GB]
+    disk_gb : estimated size in the working directory [GB]
+    outputs : files that will be written, relative to the output folder
+    notes : every decision and fall-back, one sentence each
+    """
+
+    entities: dict[str, str]
+    suffix: str
+    echoes: tuple[Echo, ...]
+    b0: float
+    b0_source: str
+    nominal_field: float | None
+    shape: tuple[int, int, int]
+    voxel_size: tuple[float, float, float]
+    b0_dir: tuple[float, float, float]
+    obliquity: float
+    phase_scaling: PhaseScaling | None = None
+    bipolar: bool = False
+    t1w: Path | None = None
+    t1w_reason: str = ""
+    mask: Path | None = None
+    memory_gb: float = 0.0
+    disk_gb: float = 0.0
+    outputs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """File name without suffix: `sub-01_ses-1_acq-x_run-1`."""
+        return join_entities(self.entities)
+
+    @property
+    def subject(self) -> str:
+        """Participant label, without `sub-`."""
+        return self.entities["subject"]
+
+    @property
+    def session(self) -> str | None:
+        """Session label, without `ses-`."""
+        return self.entities.get("session")
+
+    @property
+    def te(self) -> tuple[float, ...]:
+        """Echo times [s], ascending."""
+        return tuple(echo.te for echo in self.echoes)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All input images of the gradient echo, without repeats."""
+        return tuple(dict.fromkeys(f for echo in self.echoes for f in echo.files))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A run or a file that is not processed, and the reason."""
+
+    path_or_run: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a call will do.
+
+    Attributes
+    ----------
+    runs : what can be processed
+    skipped : gradient echoes that cannot be processed, with the fault in their data
+    passed_over : files that are no input for QSM
+    participants : labels that were looked at, without `sub-`
+    notes : about the dataset as a whole
+    """
+
+    runs: tuple[Run, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    passed_over: tuple[Skipped, ...] = ()
+    participants: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Participants with at least one run."""
+        return tuple(dict.fromkeys(run.subject for run in self.runs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, dictionaries, strings and numbers; each run with its `name`."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        for entry, run in zip(plain["runs"], self.runs, strict=True):
+            entry["name"] = run.name
+        return plain
+
+    def to_json(self) -> str:
+        """Text of `logs/plan.json`."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value
