@@ -1,0 +1,294 @@
+"""From echoes to χ and R2*: one thin interface a stage of `qsmprep.qsm`."""
+
+from __future__ import annotations
+
+import numpy as np
+from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
+
+from .base import InputSpec, StageInterface, affine_of, load, load_mask
+
+
+class ReadEchoesInput(InputSpec):
+    te = traits.List(traits.Float, mandatory=True, desc="echo times [s], ascending")
+    magnitude = InputMultiObject(File(exists=True), desc="magnitude of each echo")
+    phase = InputMultiObject(File(exists=True), desc="phase of each echo")
+    real = InputMultiObject(File(exists=True), desc="real part of each echo")
+    imag = InputMultiObject(File(exists=True), desc="imaginary part of each echo")
+    volumes = traits.List(traits.Int, desc="index of each echo in 4-D files; -1 in 3-D files")
+    slope = traits.Float(1.0, usedefault=True, desc="phase [rad] = slope * stored value + intercept")
+    intercept = traits.Float(0.0, usedefault=True)
+    phase_sign = traits.Enum(1, -1, usedefault=True)
+
+
+class ReadEchoesOutput(TraitedSpec):
+    magnitude = File(desc="(x, y, z, echo); not set where the run has none")
+    phase = File(exists=True, desc="(x, y, z, echo) [rad]")
+    reference = File(exists=True, desc="one 3-D image for registration: root sum of squares over the echoes")
+
+
+class ReadEchoes(StageInterface):
+    """Read a run's echoes as magnitude and phase in radians."""
+
+    input_spec, output_spec = ReadEchoesInput, ReadEchoesOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.phase import from_real_imag, to_radians
+
+        given = self.inputs
+
+        def stack(files):
+            return np.stack([_volume(f, v) for f, v in zip(files, given.volumes, strict=True)], axis=-1)
+
+        like = (given.phase or given.real)[0]
+        if given.real:
+            magnitude, phase = from_real_imag(stack(given.real), stack(given.imag))
+            phase *= given.phase_sign
+        else:
+            phase = to_radians(stack(given.phase), given.slope, given.intercept, sign=given.phase_sign)
+            magnitude = stack(given.magnitude) if given.magnitude else None
+        self._save(runtime, "phase", phase, like)
+        if magnitude is not None:
+            self._save(runtime, "magnitude", magnitude, like)
+        shown = np.sqrt((magnitude**2).mean(-1)) if magnitude is not None else np.ones(phase.shape[:3], np.float32)
+        self._save(runtime, "reference", shown, like)
+        return runtime
+
+
+def _volume(path, index):
+    data = load(path)
+    return data[..., index] if index >= 0 else data.reshape(data.shape[:3])
+
+
+class QualityInput(InputSpec):
+    phase = File(exists=True, mandatory=True)
+    magnitude = File(exists=True)
+    te = traits.List(traits.Float, mandatory=True)
+
+
+class QualityOutput(TraitedSpec):
+    quality = File(exists=True, desc="0 (noise) to 1")
+
+
+class PhaseQuality(StageInterface):
+    """How far the phase of each voxel can be trusted."""
+
+    input_spec, output_spec = QualityInput, QualityOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.unwrap import voxel_quality
+
+        quality = voxel_quality(load(self.inputs.phase), load(self.inputs.magnitude), tuple(self.inputs.te))
+        self._save(runtime, "quality", quality, self.inputs.phase)
+        return runtime
+
+
+class FieldInput(InputSpec):
+    phase = File(exists=True, mandatory=True)
+    magnitude = File(exists=True)
+    mask = File(exists=True, mandatory=True)
+    te = traits.List(traits.Float, mandatory=True)
+
+
+class OffsetInput(FieldInput):
+    bipolar = traits.Bool(False, usedefault=True)
+
+
+class OffsetOutput(TraitedSpec):
+    phase = File(exists=True, desc="phase without the offset [rad]")
+    removed = traits.Bool(desc="False for a single echo, whose offset cannot be told from its field")
+
+
+class RemovePhaseOffset(StageInterface):
+    """MCPC-3D-S."""
+
+    input_spec, output_spec = OffsetInput, OffsetOutput
+
+    def _run_interface(self, runtime):
+        import nibabel as nb
+
+        from ..qsm.combine import mcpc3ds
+
+        given = self.inputs
+        voxel_size = nb.affines.voxel_sizes(affine_of(given.phase))
+        combined = mcpc3ds(
+            load(given.phase), load(given.magnitude), tuple(given.te), load_mask(given.mask), voxel_size,
+            bipolar=given.bipolar,
+        )  # fmt: skip
+        self._save(runtime, "phase", combined.phase, given.phase)
+        self._results["removed"] = combined.offset is not None
+        return runtime
+
+
+class UnwrapInput(FieldInput):
+    method = traits.Str("romeo", usedefault=True)
+
+
+class UnwrapOutput(TraitedSpec):
+    phase = File(exists=True, desc="unwrapped [rad]")
+
+
+class Unwrap(StageInterface):
+    """Phase unwrapping of every echo."""
+
+    input_spec, output_spec = UnwrapInput, UnwrapOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.unwrap import unwrap
+
+        given = self.inputs
+        unwrapped = unwrap(
+            load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te), method=given.method
+        )
+        self._save(runtime, "phase", unwrapped, given.phase)
+        return runtime
+
+
+class FitFieldInput(FieldInput):
+    b0 = traits.Float(mandatory=True, desc="[T]")
+
+
+class FitFieldOutput(TraitedSpec):
+    field = File(exists=True, desc="[ppm]")
+    residual = File(exists=True, desc="[rad]")
+    noise = File(exists=True, desc="[ppm]")
+
+
+class FitField(StageInterface):
+    """Total field from the unwrapped echoes."""
+
+    input_spec, output_spec = FitFieldInput, FitFieldOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.fieldmap import fit_field
+
+        given = self.inputs
+        fit = fit_field(load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te), given.b0)
+        for name in ("field", "residual", "noise"):
+            self._save(runtime, name, getattr(fit, name), given.phase)
+        return runtime
+
+
+class StageInput(InputSpec):
+    mask = File(exists=True, mandatory=True)
+    method = traits.Str(mandatory=True)
+    params = traits.Dict(usedefault=True, desc="keyword arguments of the algorithm")
+    b0_dir = traits.Tuple(traits.Float, traits.Float, traits.Float, desc="unit vector in voxel axes")
+
+
+class BackgroundInput(StageInput):
+    field = File(exists=True, mandatory=True, desc="total field [ppm]")
+
+
+class BackgroundOutput(TraitedSpec):
+    field = File(exists=True, desc="local field [ppm]")
+    mask = File(exists=True, desc="where the local field is valid")
+
+
+class RemoveBackground(StageInterface):
+    """Local field from the total field."""
+
+    input_spec, output_spec = BackgroundInput, BackgroundOutput
+
+    def _run_interface(self, runtime):
+        import nibabel as nb
+
+        from ..qsm.background import remove_background
+
+        given = self.inputs
+        voxel_size = nb.affines.voxel_sizes(affine_of(given.field))
+        local, valid = remove_background(
+            load(given.field), load_mask(given.mask), voxel_size, given.b0_dir, method=given.method, **given.params
+        )
+        self._save(runtime, "field", local, given.field)
+        self._save(runtime, "mask", valid, given.field)
+        return runtime
+
+
+class InvertInput(StageInput):
+    field = File(exists=True, mandatory=True, desc="local field [ppm]")
+    magnitude = File(exists=True, desc="(x, y, z)")
+
+
+class InvertOutput(TraitedSpec):
+    chi = File(exists=True, desc="[ppm]")
+
+
+class InvertDipole(StageInterface):
+    """χ from the local field."""
+
+    input_spec, output_spec = InvertInput, InvertOutput
+
+    def _run_interface(self, runtime):
+        import nibabel as nb
+
+        from ..qsm.inversion import invert
+
+        given = self.inputs
+        voxel_size = nb.affines.voxel_sizes(affine_of(given.field))
+        chi = invert(
+            load(given.field), load_mask(given.mask), voxel_size, given.b0_dir,
+            method=given.method, magnitude=load(given.magnitude), **given.params,
+        )  # fmt: skip
+        self._save(runtime, "chi", chi, given.field)
+        return runtime
+
+
+class ReferenceInput(InputSpec):
+    chi = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True, desc="where χ was computed")
+    region = File(exists=True, desc="reference region; the whole of `mask` where it is not set")
+    method = traits.Enum("brain", "csf", "none", mandatory=True)
+
+
+class ReferenceOutput(TraitedSpec):
+    chi = File(exists=True)
+    meta = traits.Dict(desc="for the sidecar: region, offset, SD [ppm], voxels")
+
+
+class ReferenceChi(StageInterface):
+    """Subtract the mean of the reference region and record it."""
+
+    input_spec, output_spec = ReferenceInput, ReferenceOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.reference import reference_chi
+
+        given = self.inputs
+        mask = load_mask(given.mask)
+        region = mask & load_mask(given.region) if given.region else mask
+        done = reference_chi(load(given.chi), mask, region, apply=given.method != "none")
+        self._save(runtime, "chi", done.chi, given.chi)
+        self._results["meta"] = {
+            "ReferenceRegion": given.method,
+            "ReferenceOffset": float(done.offset),
+            "ReferenceStandardDeviation": float(done.sd),
+            "ReferenceVoxels": int(done.n_voxels),
+        }
+        return runtime
+
+
+class RelaxInput(InputSpec):
+    magnitude = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True)
+    te = traits.List(traits.Float, mandatory=True)
+
+
+class RelaxOutput(TraitedSpec):
+    r2star = File(exists=True, desc="[1/s]")
+    t2star = File(exists=True, desc="[s]")
+    s0 = File(exists=True)
+
+
+class FitR2star(StageInterface):
+    """R2*, T2* and S0 from the magnitudes."""
+
+    input_spec, output_spec = RelaxInput, RelaxOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.relaxometry import fit_r2star
+
+        given = self.inputs
+        fit = fit_r2star(load(given.magnitude), tuple(given.te), load_mask(given.mask))
+        for name in ("r2star", "t2star", "s0"):
+            self._save(runtime, name, getattr(fit, name), given.magnitude)
+        return runtime

@@ -1,0 +1,93 @@
+"""Numbers per region, and the quality numbers of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
+
+from .base import InputSpec, StageInterface, affine_of, load, load_mask
+
+
+class RegionTableInput(InputSpec):
+    labels = File(exists=True, mandatory=True)
+    lookup = File(exists=True, mandatory=True, desc="TSV with index and name")
+    mask = File(exists=True, mandatory=True, desc="where the maps are valid")
+    chi = File(exists=True, mandatory=True, desc="[ppm]")
+    r2star = File(exists=True, desc="[1/s]")
+
+
+class RegionTableOutput(TraitedSpec):
+    table = File(exists=True)
+
+
+class RegionTable(StageInterface):
+    """Mean, median, spread of χ and R2* per region."""
+
+    input_spec, output_spec = RegionTableInput, RegionTableOutput
+
+    def _run_interface(self, runtime):
+        import nibabel as nb
+
+        from ..bids.derivatives import write_table
+        from ..regions import read_labels, region_table
+
+        given = self.inputs
+        voxel_size = nb.affines.voxel_sizes(affine_of(given.labels))
+        maps = {"chi": load(given.chi), "r2star": load(given.r2star)}
+        table = region_table(
+            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size, maps
+        )
+        write_table(self._out(runtime, "table", ".tsv"), table)
+        return runtime
+
+
+class QualityNumbersInput(InputSpec):
+    brain_mask = File(exists=True, mandatory=True)
+    qsm_mask = File(exists=True, mandatory=True)
+    chi = File(exists=True, mandatory=True)
+    local_field = File(exists=True)
+    quality = File(exists=True)
+    residual = File(exists=True)
+    noise = File(exists=True)
+    r2star = File(exists=True)
+    reference = traits.Dict(desc="sidecar keys of the reference")
+    table = File(exists=True, desc="regional table of the deep-grey atlas")
+    agreement = InputMultiObject(File(exists=True), desc="JSON files with numbers on the registrations")
+    whole_brain = traits.Bool(True, usedefault=True)
+
+
+class QualityNumbersOutput(TraitedSpec):
+    iqms = File(exists=True)
+
+
+class QualityNumbers(StageInterface):
+    """Quality numbers and the verdict."""
+
+    input_spec, output_spec = QualityNumbersInput, QualityNumbersOutput
+
+    def _run_interface(self, runtime):
+        import nibabel as nb
+        import pandas as pd
+
+        from ..bids.derivatives import write_json
+        from ..qc import judge, run_metrics
+
+        given = self.inputs
+        arrays = {name: load(getattr(given, name)) for name in ("local_field", "quality", "residual", "noise", "r2star")}
+        reference = given.reference or {}
+        agreement: dict[str, float] = {}
+        for path in given.agreement or []:
+            agreement |= json.loads(Path(path).read_text())
+        metrics = run_metrics(
+            brain_mask=load_mask(given.brain_mask), qsm_mask=load_mask(given.qsm_mask), chi=load(given.chi),
+            voxel_size=nb.affines.voxel_sizes(affine_of(given.chi)), **arrays,
+            reference={"offset": reference["ReferenceOffset"], "sd": reference["ReferenceStandardDeviation"]},
+            regions=pd.read_csv(given.table, sep="\t") if given.table else None, agreement=agreement,
+        )  # fmt: skip
+        verdict = judge(metrics, whole_brain=given.whole_brain)
+        write_json(
+            self._out(runtime, "iqms", ".json"), {**metrics, "verdict": verdict.verdict, "reasons": verdict.reasons}
+        )
+        return runtime

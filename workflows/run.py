@@ -1,0 +1,214 @@
+"""Carry out a plan: build the graph, run it, and tell what failed and why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import time
+import tomllib
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from qsmprep.bids.plan import Plan
+from qsmprep.errors import EnvironmentFault, UsageError
+from qsmprep.settings import Settings
+
+logger = logging.getLogger("qsmprep")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One run that did not finish: at which stage, the plain cause, what to do, and where the details are."""
+
+    run: str
+    stage: str
+    cause: str
+    fix: str
+    crash_file: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a plan: names of the runs that finished, and the failures of the others."""
+
+    finished: tuple[str, ...]
+    failed: tuple[Failure, ...]
+
+
+def run_participants(plan: Plan, settings: Settings) -> Outcome:
+    """Run every run of `plan`; a failing run does not stop the others (unless `stop_on_first_crash`).
+
+    Raises
+    ------
+    EnvironmentFault
+        If the work directory cannot be written, or the disk is full.
+    UsageError
+        If the Nipype plugin file cannot be used.
+    """
+    from nipype import config as nipype_config
+    from nipype import logging as nipype_logging
+
+    from .participant import init_qsmprep_wf, nodes_of_runs
+
+    _prepare_work_dir(settings.work_dir)
+    nipype_config.update_config({"execution": _execution_options(settings)})
+    nipype_config.update_config({"logging": {"log_to_file": "false"}})
+    nipype_logging.update_logging(nipype_config)
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+        logging.getLogger(name).setLevel(logging.INFO if settings.verbose > 1 else logging.CRITICAL)
+
+    workflow = init_qsmprep_wf(plan, settings)
+    if settings.write_graph:
+        workflow.write_graph(graph2use="colored", format="svg", simple_form=True)
+    owners = nodes_of_runs(plan)
+    runner = _runner(settings, len(workflow._get_all_nodes()))
+    started = time.monotonic()
+    try:
+        workflow.run(plugin=runner)
+    except RuntimeError:
+        if not runner.crashes:
+            raise
+    failed = _failures(runner.crashes, owners)
+    names = {failure.run for failure in failed}
+    stopped = settings.stop_on_first_crash and bool(failed)
+    finished = tuple(run.name for run in plan.runs if run.name not in names and not stopped)
+    logger.info("%d of %d runs done in %.0f s", len(finished), len(plan.runs), time.monotonic() - started)
+    if settings.clean_workdir and not failed:
+        shutil.rmtree(settings.work_dir / workflow.name, ignore_errors=True)
+    return Outcome(finished, failed)
+
+
+def _execution_options(settings: Settings) -> dict[str, str]:
+    return {
+        "crashdump_dir": str(settings.out_dir / "logs"),
+        "crashfile_format": "txt",
+        "hash_method": "content",
+        "stop_on_first_crash": str(settings.stop_on_first_crash).lower(),
+        "remove_unnecessary_outputs": "false",
+        "create_report": "false",
+        "poll_sleep_duration": "0.05",
+        "check_version": "false",
+    }
+
+
+def _prepare_work_dir(work_dir: Path) -> None:
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"--work-dir {work_dir} cannot be made: {error.strerror}. Name a writable folder."
+        ) from None
+    if not os.access(work_dir, os.W_OK):
+        raise EnvironmentFault(f"--work-dir {work_dir} is not writable. Name a writable folder.")
+
+
+class _Recorder:
+    """Mixed into a Nipype plugin: keeps the crashes, reports progress, and survives a killed worker."""
+
+    def __init__(self, plugin_args: dict | None = None, *, total: int = 0) -> None:
+        super().__init__(plugin_args={**(plugin_args or {}), "status_callback": self._tell})
+        self.crashes: list[tuple[str, str, str]] = []  # node, traceback, crash file
+        self._begun: dict[str, float] = {}
+        self._done, self._total = 0, total
+
+    def _tell(self, node, status: str) -> None:
+        if status == "start":
+            self._begun[node.fullname] = time.monotonic()
+            return
+        self._done += 1
+        seconds = time.monotonic() - self._begun.get(node.fullname, time.monotonic())
+        if status == "end" and seconds >= 1:
+            *_, place, stage = node.fullname.split(".")
+            logger.info("%3.0f %%  %s %s: %.0f s", 100 * self._done / self._total, place, stage, seconds)
+
+    def _report_crash(self, node, result=None):
+        crash_file = super()._report_crash(node, result=result)
+        trace = (result or {}).get("traceback") or ""
+        self.crashes.append((node.fullname, trace if isinstance(trace, str) else "".join(trace), crash_file))
+        return crash_file
+
+    def _async_callback(self, args):
+        try:
+            super()._async_callback(args)
+        except BrokenProcessPool:
+            # the future of a killed worker has no result: say so to the scheduler, which would wait for ever
+            for taskid, future in list(self._task_obj.items()):
+                if future is args:
+                    self._taskresult[taskid] = {"result": None, "traceback": [_KILLED], "taskid": taskid}
+
+    def _submit_job(self, node, updatehash=False):
+        try:
+            return super()._submit_job(node, updatehash=updatehash)
+        except BrokenProcessPool:
+            self.pool.shutdown(wait=False)
+            self.pool = type(self)({k: v for k, v in self.plugin_args.items() if k != "status_callback"}).pool
+            return super()._submit_job(node, updatehash=updatehash)
+
+
+_KILLED = "EnvironmentFault: the worker process was killed, most likely because the machine ran out of memory"
+
+
+def _runner(settings: Settings, total: int):
+    from nipype.pipeline import plugins
+
+    name = "MultiProc"
+    arguments = {"n_procs": settings.nprocs, "memory_gb": settings.mem_gb, "raise_insufficient": False}
+    if settings.nipype_plugin_file:
+        name, arguments = _plugin_file(settings.nipype_plugin_file, arguments)
+    base = getattr(plugins, f"{name}Plugin", None)
+    if base is None:
+        raise UsageError(
+            f"--nipype-plugin-file {settings.nipype_plugin_file}: Nipype has no plugin named {name!r}. "
+            "Expected one such as MultiProc, Linear, SLURM or SGE."
+        )
+    return type(f"Recording{name}", (_Recorder, base), {})(arguments, total=total)
+
+
+def _plugin_file(path: Path, defaults: dict) -> tuple[str, dict]:
+    """Name and arguments of the plugin in a YAML, JSON or TOML file with the keys `plugin` and `plugin_args`."""
+    import yaml
+
+    try:
+        text = path.read_text()
+        content = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+        name, arguments = content["plugin"], content.get("plugin_args") or {}
+    except OSError as error:
+        raise UsageError(f"--nipype-plugin-file {path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError):
+        raise UsageError(
+            f"--nipype-plugin-file {path}: expected the keys 'plugin' and 'plugin_args', for example\n"
+            "plugin: SLURM\nplugin_args:\n  sbatch_args: --mem=8G"
+        ) from None
+    return name, (defaults | arguments if name == "MultiProc" else arguments)
+
+
+def _failures(crashes, owners: dict[str, tuple[str, ...]]) -> tuple[Failure, ...]:
+    """One failure per affected run; the first crash of a run is the one that counts."""
+    found: dict[str, Failure] = {}
+    for node, trace, crash_file in crashes:
+        _, group, *stage = node.split(".")
+        cause, fix = _explain(trace)
+        for run in owners.get(group, (group,)):
+            found.setdefault(run, Failure(run, ".".join(stage), cause, fix, str(crash_file)))
+    return tuple(found[run] for run in sorted(found))
+
+
+_FORESEEN = re.compile(r"^(?:qsmprep\.errors\.)?(\w*(?:Error|Fault)): (.*)$")
+
+
+def _explain(trace: str) -> tuple[str, str]:
+    """Plain cause and advice from a traceback's last line that names an exception."""
+    lines = [match for line in trace.strip().splitlines() if (match := _FORESEEN.match(line.strip()))]
+    if not lines:
+        return "an unexpected error", "See the crash file, and report it together with the settings."
+    kind, text = lines[-1].groups()
+    if "No space left" in text:
+        return text, "Free disk space in the work and output directories, then run the same command again."
+    if kind in ("MemoryError",) or "killed" in text:
+        return text or "out of memory", "Give more memory, or lower --nprocs; finished stages are reused."
+    if kind in ("InputError", "ValueError", "EnvironmentFault"):
+        return text, "Correct the input or the option, then run the same command again; finished stages are reused."
+    return f"{kind}: {text}", "See the crash file, and report it together with the settings."
