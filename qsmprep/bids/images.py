@@ -1,0 +1,152 @@
+"""Look into images before any work: whole files, sane values, equal grids, orientation."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+
+SAMPLE = 50_000
+# positions may differ by rounding in the headers, by this part of a voxel at the corners of the volume
+GRID_TOLERANCE = 0.01
+
+Affine = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Shape (x, y, z), volumes (None for a 3-D file), affine, and whether the header has any orientation."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    volumes: int | None
+    affine: Affine
+    oriented: bool
+
+    @property
+    def voxel_size(self) -> tuple[float, float, float]:
+        """[mm]"""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(x), float(y), float(z)
+
+    def b0_dir(self) -> tuple[tuple[float, float, float], float]:
+        """Scanner z as a unit vector in voxel axes, and its angle with the nearest of them [degrees]."""
+        # the nearest rotation: a header may hold a slight shear
+        left, _, right = np.linalg.svd(self.affine[:3, :3] / self.voxel_size)
+        direction = (left @ right)[2]
+        direction = direction / np.linalg.norm(direction) + 0.0  # no negative zeros
+        angle = float(np.degrees(np.arccos(min(1.0, float(np.abs(direction).max())))))
+        x, y, z = (float(v) for v in direction)
+        return (x, y, z), angle
+
+    def difference(self, other: Grid) -> str | None:
+        """What differs between two grids, in words; None if they agree."""
+        if self.shape != other.shape:
+            return f"has {_times(self.shape)} voxels, but {other.path.name} has {_times(other.shape)}"
+        corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
+        corners[:, :3] *= np.array(self.shape) - 1
+        shift = np.linalg.norm(corners @ (self.affine - other.affine).T, axis=1).max()
+        if shift > GRID_TOLERANCE * min(self.voxel_size):
+            return f"lies elsewhere than {other.path.name}: their affines put the same voxel up to {shift:.3g} mm apart"
+        return None
+
+
+@dataclass(frozen=True)
+class Values:
+    """Range of the values of an image (header slope applied) and a sample drawn evenly from it."""
+
+    minimum: float
+    maximum: float
+    sample: npt.NDArray[np.float64]
+
+
+def read_grid(path: Path) -> Grid:
+    """Read an image's header.
+
+    Raises
+    ------
+    InputError
+        If the file is empty, absent or no NIfTI image, or has not 3 or 4 dimensions.
+    """
+    import nibabel as nib
+
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (zero bytes); expected a NIfTI image")
+        image: Any = nib.load(path)
+        header = image.header
+        shape, affine = image.shape, np.asarray(image.affine, dtype=np.float64)
+    except FileNotFoundError:
+        raise InputError(f"{path} points to a file that is not there (a broken link, or data not fetched?)") from None
+    except PermissionError:
+        raise InputError(f"{path} may not be read: permission denied") from None
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise InputError(f"{path} is no readable NIfTI image: {_one_line(error)}") from None
+    if len(shape) == 5 and shape[3] == 1:
+        raise InputError(f"{path} has 5 dimensions; expected (x, y, z) or (x, y, z, echo)")
+    if len(shape) not in (3, 4):
+        raise InputError(f"{path} has {len(shape)} dimensions; expected (x, y, z) or (x, y, z, echo)")
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError(f"{path}: the affine of its header is not invertible")
+    oriented = bool(int(header["qform_code"]) or int(header["sform_code"])) if "qform_code" in header else True
+    x, y, z = (int(n) for n in shape[:3])
+    return Grid(path, (x, y, z), int(shape[3]) if len(shape) == 4 else None, affine, oriented)
+
+
+def read_values(path: Path) -> Values:
+    """Read all of an image: that it is whole, finite, and its range. One file is held in memory at a time.
+
+    Raises
+    ------
+    InputError
+        If data are missing or damaged, or a voxel is NaN or infinite.
+    """
+    import nibabel as nib
+
+    image: Any = nib.load(path)
+    proxy = image.dataobj
+    try:
+        raw = np.asanyarray(proxy.get_unscaled())
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise InputError(
+            f"{path} is cut off or damaged: its header promises {_times(image.shape)} voxels, but they cannot all be "
+            f"read ({_one_line(error)}). Copy or convert it again"
+        ) from None
+    if np.iscomplexobj(raw):
+        raise InputError(f"{path} holds complex numbers; expected part-phase and part-mag, or part-real and part-imag")
+    if raw.size == 0 or raw.dtype.names:
+        raise InputError(f"{path} holds no plain numbers (data type {raw.dtype})")
+    if raw.dtype.kind == "f":
+        bad = sum(int(np.size(plane) - np.isfinite(plane).sum()) for plane in np.moveaxis(raw, -1, 0))
+        if bad:
+            raise InputError(f"{path} has {bad} of {raw.size} voxels that are NaN or infinite; expected numbers")
+    if raw.ndim == 4:
+        for volume in range(raw.shape[3]):
+            if raw[..., volume].min() == raw[..., volume].max():
+                raise InputError(f"{path}: volume {volume + 1} is constant; expected values that vary")
+    slope, inter = float(proxy.slope), float(proxy.inter)
+    ends = [float(raw.min()) * slope + inter, float(raw.max()) * slope + inter]
+    # a step that shares no factor with the shape visits all rows and slices
+    step = max(1, raw.size // SAMPLE) | 1
+    sample = raw.ravel(order="K")[::step].astype(np.float64) * slope + inter
+    return Values(min(ends), max(ends), sample)
+
+
+def check_varies(path: Path, values: Values) -> None:
+    """Raise an InputError if every voxel of an image is equal."""
+    if values.minimum == values.maximum:
+        raise InputError(f"{path} is constant: every voxel is {values.minimum:g}; expected values that vary")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
