@@ -1,0 +1,57 @@
+"""Dipole inversion. One module per algorithm; `invert` picks one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .._grid import Float
+from .rts import rts
+from .tv import tv
+
+METHODS: dict[str, Callable[..., Float]] = {"rts": rts, "tv": tv}
+
+
+def invert(
+    local_field: NDArray[Any],
+    mask: NDArray[Any],
+    voxel_size: Sequence[float],
+    b0_dir: Sequence[float],
+    *,
+    method: str = "rts",
+    magnitude: NDArray[Any] | None = None,
+    **params: Any,
+) -> Float:
+    """Susceptibility from the local field with the named method.
+
+    Parameters
+    ----------
+    local_field : (x, y, z) array [ppm]
+    mask : (x, y, z) bool array
+        Where the local field is known.
+    voxel_size : 3 floats [mm]
+    b0_dir : 3 floats
+        Direction of B0 in voxel axes.
+    method : "rts" or "tv"
+    magnitude : (x, y, z) or (x, y, z, echo) array, optional
+        Weights the data where the method can.
+    **params
+        Keyword arguments of that method.
+
+    Returns
+    -------
+    chi : (x, y, z) float32 array [ppm], 0 outside `mask`, without a reference
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown or the shapes differ.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown inversion {method!r}, expected one of {', '.join(METHODS)}")
+    return METHODS[method](local_field, mask, voxel_size, b0_dir, magnitude=magnitude, **params)
+
+
+__all__ = ["METHODS", "invert", "rts", "tv"]

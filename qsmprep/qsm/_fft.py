@@ -1,0 +1,51 @@
+"""Real Fourier transforms on padded grids of fast size, float32 throughout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from ._grid import Float
+
+Spectrum = NDArray[np.complex64]
+
+
+def workers() -> int:
+    """Threads that a transform may use: OMP_NUM_THREADS where it is set, else the CPUs of this process."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def padded_shape(shape: Sequence[int], voxel_size: Sequence[float], pad_mm: float) -> tuple[int, int, int]:
+    """Smallest fast grid with at least `pad_mm` of room behind the volume, along each axis.
+
+    A circular convolution sees its neighbour across the gap, so one gap serves both ends of an axis.
+    """
+    grid = [fft.next_fast_len(n + int(np.ceil(pad_mm / v)), real=True) for n, v in zip(shape, voxel_size, strict=True)]
+    return grid[0], grid[1], grid[2]
+
+
+def forward(volume: Float, grid: Sequence[int] | None = None) -> Spectrum:
+    """Real-to-complex transform, zero-padded at the far ends to `grid`."""
+    return fft.rfftn(volume, s=None if grid is None else tuple(grid), workers=workers())
+
+
+def inverse(spectrum: Spectrum, grid: Sequence[int]) -> Float:
+    """Complex-to-real transform back to `grid`. The spectrum may be overwritten."""
+    return fft.irfftn(spectrum, s=tuple(grid), workers=workers(), overwrite_x=True)
+
+
+def frequencies(grid: Sequence[int], voxel_size: Sequence[float], *, real: bool = True) -> list[NDArray[np.float64]]:
+    """Spatial frequencies [1/mm] of the three axes, the last one halved if `real`."""
+    axes = [np.fft.fftfreq(n, v) for n, v in zip(grid, voxel_size, strict=True)]
+    if real:
+        axes[2] = np.fft.rfftfreq(grid[2], voxel_size[2])
+    return axes

@@ -1,0 +1,136 @@
+"""Gradients and shrinkage that the total-variation methods share, fused into a few passes over memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _fft
+from .._grid import Bool, Float, as_echoes, as_mask, as_volume, mask_box
+
+
+@numba.njit(parallel=True, cache=True, fastmath=True)
+def shrink_gradient(chi, dual, goal, spacing, threshold):  # type: ignore[no-untyped-def]
+    """One step of the splitting z = ∇χ with joint shrinkage; forward differences, periodic.
+
+    `dual` (3, x, y, z) is updated, `goal` becomes z - dual: what the next gradient of χ should be.
+    """
+    nx, ny, nz = chi.shape
+    sx, sy, sz = np.float32(1 / spacing[0]), np.float32(1 / spacing[1]), np.float32(1 / spacing[2])
+    t = np.float32(threshold)
+    for x in numba.prange(nx):
+        x1 = x + 1 if x + 1 < nx else 0
+        for y in range(ny):
+            y1 = y + 1 if y + 1 < ny else 0
+            for z in range(nz):
+                z1 = z + 1 if z + 1 < nz else 0
+                c = chi[x, y, z]
+                gx = (chi[x1, y, z] - c) * sx + dual[0, x, y, z]
+                gy = (chi[x, y1, z] - c) * sy + dual[1, x, y, z]
+                gz = (chi[x, y, z1] - c) * sz + dual[2, x, y, z]
+                norm = np.sqrt(gx * gx + gy * gy + gz * gz)
+                # what shrinkage takes off is the new dual: g itself inside the ball, its projection on it outside
+                part = np.float32(1) if norm <= t else t / norm
+                dual[0, x, y, z] = gx * part
+                dual[1, x, y, z] = gy * part
+                dual[2, x, y, z] = gz * part
+                rest = np.float32(1) - part - part
+                goal[0, x, y, z] = gx * rest
+                goal[1, x, y, z] = gy * rest
+                goal[2, x, y, z] = gz * rest
+
+
+@numba.njit(parallel=True, cache=True, fastmath=True)
+def gradient_transposed(goal, out, spacing):  # type: ignore[no-untyped-def]
+    """∇ᵀ of a vector field (3, x, y, z), the adjoint of periodic forward differences."""
+    _, nx, ny, nz = goal.shape
+    sx, sy, sz = np.float32(1 / spacing[0]), np.float32(1 / spacing[1]), np.float32(1 / spacing[2])
+    for x in numba.prange(nx):
+        x0 = x - 1 if x > 0 else nx - 1
+        for y in range(ny):
+            y0 = y - 1 if y > 0 else ny - 1
+            for z in range(nz):
+                z0 = z - 1 if z > 0 else nz - 1
+                out[x, y, z] = (
+                    (goal[0, x0, y, z] - goal[0, x, y, z]) * sx
+                    + (goal[1, x, y0, z] - goal[1, x, y, z]) * sy
+                    + (goal[2, x, y, z0] - goal[2, x, y, z]) * sz
+                )
+
+
+@numba.njit(parallel=True, cache=True)
+def relative_change(new, old):  # type: ignore[no-untyped-def]
+    """|new - old| / |new|, and `old` becomes `new`."""
+    difference, size = 0.0, 0.0
+    for x in numba.prange(new.shape[0]):
+        d, s = 0.0, 0.0
+        for y in range(new.shape[1]):
+            for z in range(new.shape[2]):
+                n = new[x, y, z]
+                d += (n - old[x, y, z]) ** 2
+                s += n * n
+                old[x, y, z] = n
+        difference += d
+        size += s
+    return np.sqrt(difference / size) if size > 0 else 0.0
+
+
+def gradient_power(grid: Sequence[int], voxel_size: Sequence[float]) -> Float:
+    """Spectrum of ∇ᵀ∇ [1/mm²], rfft layout."""
+    axes = [
+        ((2 - 2 * np.cos(2 * np.pi * k * v)) / v**2).astype(np.float32)
+        for k, v in zip(_fft.frequencies(grid, voxel_size), voxel_size, strict=True)
+    ]
+    return axes[0][:, None, None] + axes[1][:, None] + axes[2]
+
+
+class Problem:
+    """Field and weights of an inversion, cropped to the mask and zero-padded against wrap-around."""
+
+    def __init__(
+        self,
+        local_field: NDArray[np.generic],
+        mask: NDArray[np.generic],
+        voxel_size: Sequence[float],
+        magnitude: NDArray[np.generic] | None,
+        pad_mm: float,
+    ) -> None:
+        field = as_volume(local_field, "local field")
+        self.shape = field.shape
+        self.mask: Bool = as_mask(mask, field.shape)
+        if not np.isfinite(field[self.mask]).all():
+            raise ValueError("local field has NaN or infinite values inside the mask")
+        self.box = mask_box(self.mask)
+        inside = self.mask[self.box]
+        self.grid = _fft.padded_shape(inside.shape, voxel_size, pad_mm)
+        self.corner = tuple(slice(0, n) for n in inside.shape)
+        self.inside = self._padded(inside)
+        self.field = self._padded(np.where(inside, field[self.box], np.float32(0)))
+        self.weight = self._padded(np.where(inside, self._weight(magnitude), np.float32(0)))
+
+    def _padded(self, volume: NDArray[np.generic]) -> NDArray[np.generic]:
+        whole = np.zeros(self.grid, volume.dtype)
+        whole[self.corner] = volume
+        return whole
+
+    def _weight(self, magnitude: NDArray[np.generic] | None) -> Float | np.float32:
+        """Root mean square over echoes, relative to its median in the mask and no more than 1."""
+        if magnitude is None:
+            return np.float32(1)
+        echoes = as_echoes(magnitude, "magnitude")
+        if echoes.shape[:3] != self.shape:
+            raise ValueError(f"magnitude has shape {echoes.shape[:3]}, expected {self.shape}")
+        strength = np.sqrt(np.mean(echoes[self.box] ** 2, axis=3))
+        median = float(np.median(strength[self.mask[self.box]]))
+        if not median > 0:
+            return np.float32(1)
+        return np.minimum(strength / np.float32(median), np.float32(1))
+
+    def result(self, chi: Float) -> Float:
+        """χ on the original grid, 0 outside the mask."""
+        whole = np.zeros(self.shape, np.float32)
+        whole[self.box] = np.where(self.inside[self.corner], chi[self.corner], np.float32(0))
+        return whole
