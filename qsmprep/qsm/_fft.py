@@ -48,4 +48,4 @@ def frequencies(grid: Sequence[int], voxel_size: Sequence[float], *, real: bool 
     axes = [np.fft.fftfreq(n, v) for n, v in zip(grid, voxel_size, strict=True)]
     if real:
         axes[2] = np.fft.rfftfreq(grid[2], voxel_size[2])
-    return axes
+    return [np.asarray(axis, np.float64) for axis in axes]

@@ -47,17 +47,30 @@ def _difference(phase: Float, strength: Float, mask: Bool, first: int, second: i
     return unwrap_volume(step, np.sqrt(strength[..., first] * strength[..., second]), mask)
 
 
-def _linear_phase(vectors: NDArray[np.complex64]) -> tuple[NDArray[np.float64], float]:
-    """Slopes [rad/voxel] and constant [rad] of the plane that the angle of `vectors` follows, wraps and all."""
-    slopes = np.zeros(3)
-    plane = np.ones((1, 1, 1), np.complex64)
+def _plane(vectors: NDArray[np.complex64]) -> Float:
+    """The plane [rad] that the angle of `vectors` follows, wraps and all."""
+    plane = np.zeros((1, 1, 1))
     for axis, n in enumerate(vectors.shape):
         if n > 1:
             ahead, behind = [(slice(None),) * axis + (s,) for s in (slice(1, None), slice(None, -1))]
-            slopes[axis] = np.angle(np.sum(vectors[ahead] * vectors[behind].conj(), dtype=np.complex128))
-        ramp = np.exp(-1j * slopes[axis] * np.arange(n)).astype(np.complex64)
-        plane = plane * ramp.reshape([-1 if a == axis else 1 for a in range(3)])
-    return slopes, float(np.angle(np.sum(vectors * plane, dtype=np.complex128)))
+            slope = np.angle(np.sum(vectors[ahead] * vectors[behind].conj(), dtype=np.complex128))
+            plane = plane + slope * np.arange(n).reshape([-1 if a == axis else 1 for a in range(3)])
+    constant = np.angle(np.sum(vectors * np.exp(-1j * plane), dtype=np.complex128))
+    return (plane + constant).astype(np.float32)
+
+
+def _smooth_offset(offset: Float, weight: Float, voxel_size: Sequence[float], sigma_mm: float) -> Float:
+    """Smooth phase [rad] that follows the measured offset.
+
+    A Gaussian flattens curves, and slopes at the edge of the mask. So the plane is taken off before smoothing, and what
+    one smoothing leaves behind is smoothed once more and added: the error falls to its square.
+    """
+    vectors = (weight * np.exp(1j * offset)).astype(np.complex64)
+    smooth = _plane(vectors)
+    for _ in range(2):
+        rest = vectors * np.exp(-1j * smooth).astype(np.complex64)
+        smooth = smooth + np.angle(_smooth(rest, voxel_size, sigma_mm))
+    return wrap(smooth)
 
 
 def _bipolar_plane(phase: Float, strength: Float, mask: Bool, times: NDArray[np.float64]) -> Float:
@@ -68,10 +81,7 @@ def _bipolar_plane(phase: Float, strength: Float, mask: Bool, times: NDArray[np.
     field = _difference(phase, strength, mask, 0, 2)
     foretold = phase[..., 0] + field * np.float32((times[1] - times[0]) / (times[2] - times[0]))
     vectors = (strength[..., 1] ** 2 * mask * np.exp(1j * (foretold - phase[..., 1]))).astype(np.complex64)
-    slopes, constant = _linear_phase(vectors)
-    axes = np.ogrid[tuple(slice(n) for n in mask.shape)]
-    plane = constant + sum(slope * axis for slope, axis in zip(slopes, axes, strict=True))
-    return (np.asarray(plane) / 2).astype(np.float32)
+    return _plane(vectors) / np.float32(2)
 
 
 def mcpc3ds(
@@ -134,5 +144,5 @@ def mcpc3ds(
     grown = _difference(echoes, strength, flags, 0, second)
     offset = echoes[..., 0] - grown * np.float32(times[0] / (times[second] - times[0]))
     weight = np.where(flags, strength[..., 0] * strength[..., second], 0)
-    offset = np.angle(_smooth((weight * np.exp(1j * offset)).astype(np.complex64), sizes, sigma_mm)).astype(np.float32)
+    offset = _smooth_offset(offset, weight, sizes, sigma_mm)
     return Combined(wrap(echoes - offset[..., None]), offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -107,11 +108,11 @@ class Problem:
         inside = self.mask[self.box]
         self.grid = _fft.padded_shape(inside.shape, voxel_size, pad_mm)
         self.corner = tuple(slice(0, n) for n in inside.shape)
-        self.inside = self._padded(inside)
-        self.field = self._padded(np.where(inside, field[self.box], np.float32(0)))
-        self.weight = self._padded(np.where(inside, self._weight(magnitude), np.float32(0)))
+        self.inside: Bool = self._padded(inside)
+        self.field: Float = self._padded(np.where(inside, field[self.box], np.float32(0)))
+        self.weight: Float = self._padded(np.where(inside, self._weight(magnitude), np.float32(0)))
 
-    def _padded(self, volume: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _padded(self, volume: NDArray[Any]) -> NDArray[Any]:
         whole = np.zeros(self.grid, volume.dtype)
         whole[self.corner] = volume
         return whole

@@ -65,10 +65,10 @@ def rts(
     *,
     magnitude: NDArray[np.generic] | None = None,
     delta: float = 0.2,
-    cg_iter: int = 8,
+    cg_iterations: int = 8,
     mu: float = 10.0,
     gradient_step: float = 0.02,
-    max_iter: int = 20,
+    max_iterations: int = 20,
     tolerance: float = 3e-3,
     pad_mm: float = 16.0,
 ) -> Float:
@@ -91,13 +91,13 @@ def rts(
     delta : float
         Dipole strength, of 2/3 at most, from which a frequency counts as known. The paper takes 0.15; 0.2 was nearer
         to the truth, in slope and in error, on a phantom with the noise of a 3 T scan.
-    cg_iter : int
+    cg_iterations : int
         Steps of the least squares.
     mu : float [1/mm²]
         How firmly known frequencies are held, relative to the gradients. The paper's 1e4 holds their noise as well.
     gradient_step : float [ppm/mm]
         Gradients shrink by this in one iteration.
-    max_iter : int
+    max_iterations : int
         Iterations of the second step.
     tolerance : float
         Stop once χ changes by less than this share in one iteration.
@@ -122,11 +122,11 @@ def rts(
     grid = problem.grid
     dipole = dipole_kernel(grid, sizes, b0_dir)
     power = gradient_power(grid, sizes)
-    chi = _well_conditioned(problem, dipole, cg_iter)
+    chi = _well_conditioned(problem, dipole, cg_iterations)
     known = _fft.forward(chi)
     goal, dual = np.zeros((3, *grid), np.float32), np.zeros((3, *grid), np.float32)
     divergence, previous = np.zeros(grid, np.float32), chi.copy()
-    for _ in range(max_iter):
+    for _ in range(max_iterations):
         shrink_gradient(chi, dual, goal, sizes, gradient_step)
         gradient_transposed(goal, divergence, sizes)
         spectrum = _fft.forward(divergence)

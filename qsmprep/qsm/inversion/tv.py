@@ -51,10 +51,10 @@ def tv(
     b0_dir: Sequence[float],
     *,
     magnitude: NDArray[np.generic] | None = None,
-    lambda_: float = 3e-4,
+    weight: float = 3e-4,
     gradient_step: float = 1 / 60,
     mu_data: float = 0.2,
-    max_iter: int = 100,
+    max_iterations: int = 100,
     tolerance: float = 6e-3,
     pad_mm: float = 16.0,
 ) -> Float:
@@ -72,13 +72,13 @@ def tv(
         Direction of B0 in voxel axes.
     magnitude : (x, y, z) or (x, y, z, echo) array, optional
         Weights W: relative to its median in the mask, at most 1. Default: all alike.
-    lambda_ : float [ppm mm]
+    weight : float [ppm mm]
         Weight of the variation.
     gradient_step : float [ppm/mm]
         Gradients shrink by this in one iteration; it sets the speed, not the solution.
     mu_data : float
         Penalty of the data's splitting; likewise.
-    max_iter : int
+    max_iterations : int
     tolerance : float
         Stop once χ changes by less than this share in one iteration.
     pad_mm : float [mm]
@@ -103,13 +103,13 @@ def tv(
     grid = problem.grid
     dipole = dipole_kernel(grid, sizes, b0_dir)
     power = gradient_power(grid, sizes)
-    mu_smooth = lambda_ / gradient_step
+    mu_smooth = weight / gradient_step
     goal, dual = np.zeros((3, *grid), np.float32), np.zeros((3, *grid), np.float32)
     data_dual = np.zeros(grid, np.float32)
     data_goal = problem.weight**2 * problem.field
     divergence, previous = np.zeros(grid, np.float32), np.zeros(grid, np.float32)
     chi = previous
-    for _ in range(max_iter):
+    for _ in range(max_iterations):
         gradient_transposed(goal, divergence, sizes)
         smooth, data = _fft.forward(divergence), _fft.forward(data_goal)
         _solve(smooth, data, dipole, power, mu_smooth, mu_data)

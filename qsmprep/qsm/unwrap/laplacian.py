@@ -1,4 +1,4 @@
-"""Laplacian unwrapping: the Laplacian of the true phase is known from the wrapped one, and a Poisson equation gives it back."""
+"""Laplacian unwrapping: wrapped phase tells the Laplacian of the true one, and a Poisson equation gives it back."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def unwrap_laplacian(
         excess = np.exp(1j * (wrapped[inside] - smooth[inside])).mean()
         smooth += np.float32(np.angle(excess))
         smooth -= np.float32(TWO_PI * np.rint(np.median(smooth[inside]) / TWO_PI))
-        unwrapped[box + (slice(echo, echo + 1),)] = np.where(inside, smooth, 0)[..., None]
+        unwrapped[*box, slice(echo, echo + 1)] = np.where(inside, smooth, 0)[..., None]
     return unwrapped

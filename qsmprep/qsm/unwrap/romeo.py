@@ -8,6 +8,7 @@ part of the mask, always along the best edge at hand. Later echoes follow from t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -95,7 +96,7 @@ def _grow(phase, weights, strides, seeds):  # type: ignore[no-untyped-def]
         order[count] = seed
         count += 1
         voxel = np.int64(seed)
-        best = 0
+        best = np.int64(0)
         while True:
             for d in range(3):
                 for low in (voxel, voxel - strides[d]):
@@ -105,7 +106,8 @@ def _grow(phase, weights, strides, seeds):  # type: ignore[no-untyped-def]
                     edge = d * n + low
                     below[edge] = top[w]
                     top[w] = edge
-                    best = max(best, np.int64(w))
+                    if w > best:
+                        best = w
             found = False
             while best > 0 and not found:
                 edge = top[best]
@@ -165,7 +167,7 @@ def _follow(echoes, magnitude, mask, te, template):  # type: ignore[no-untyped-d
                     bottom += weight * te[e] ** 2
 
 
-def _bordered(volume: NDArray[np.generic], box: tuple[slice, slice, slice]) -> NDArray[np.generic]:
+def _bordered(volume: NDArray[Any], box: tuple[slice, slice, slice]) -> NDArray[Any]:
     """The box of a volume, with one voxel of zeros around it so that no neighbour lies outside the array."""
     return np.pad(volume[box], 1)
 
