@@ -61,7 +61,8 @@ class _Scene:
 
 def _hide(volume: NDArray, shown: NDArray) -> Any:
     """Masked array: what is not `shown` (or not finite) is not drawn at all."""
-    return np.ma.masked_where(~(shown & np.isfinite(volume)), volume)
+    masked: Any = np.ma
+    return masked.masked_where(~(shown & np.isfinite(volume)), volume)
 
 
 def plot_map(

@@ -1,0 +1,312 @@
+"""Methods text with citations, written from the settings and from what was done; and how far it follows the consensus.
+
+Sentences hold markers such as `[@wu2012]`, which are numbered when the text is rendered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from qsmprep import __version__
+from qsmprep.report.records import plan_dict
+
+CONSENSUS = "https://doi.org/10.1002/mrm.30006"
+_MARKER = re.compile(r"\[@([\w;@ ]+)\]")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One recommendation of the consensus: met, not met, or not known (None)."""
+
+    text: str
+    met: bool | None
+    found: str
+
+
+def citations() -> dict[str, dict[str, Any]]:
+    """The packaged references: key -> BibTeX fields."""
+    text = (files("qsmprep.data") / "citations.json").read_text(encoding="utf-8")
+    loaded: dict[str, dict[str, Any]] = json.loads(text)
+    return loaded
+
+
+def settings_dict(settings: Any, out_dir: Path) -> dict[str, Any]:
+    """Settings as plain data, from the object or from `logs/settings.toml`; {} if there are none."""
+    import tomllib
+
+    if settings is None:
+        try:
+            return tomllib.loads((out_dir / "logs" / "settings.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+    return dict(settings) if isinstance(settings, Mapping) else dict(settings.to_dict())
+
+
+def methods_paragraphs(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(heading, text with citation markers) of each part of the processing.
+
+    Parameters
+    ----------
+    settings : as `Settings.to_dict` gives them
+    runs : entries of the plan
+    """
+    return [
+        ("Input", _input_text(runs)),
+        ("Masks", _mask_text(settings, runs)),
+        ("Field mapping", _field_text(settings, runs)),
+        ("Susceptibility", _chi_text(settings)),
+        ("Relaxometry", _relaxometry_text(runs)),
+        ("Registration and regions", _space_text(settings, runs)),
+        ("Software", _software_text(settings)),
+    ]
+
+
+def _input_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    people = {run["entities"]["subject"] for run in runs}
+    text = (
+        f"Results come from qsmprep {__version__}, a pipeline for quantitative susceptibility mapping of the brain "
+        f"that takes data in the Brain Imaging Data Structure [@gorgolewski2016]. "
+        f"{_count(len(runs), 'gradient-echo acquisition')} of {_count(len(people), 'participant')} "
+        f"{'was' if len(runs) == 1 else 'were'} processed: "
+    )
+    protocols: dict[str, int] = {}
+    for run in runs:
+        times = [1000 * echo["te"] for echo in run["echoes"]]
+        te = f"TE {times[0]:.1f} ms" if len(times) == 1 else f"TE {times[0]:.1f} to {times[-1]:.1f} ms"
+        size = " × ".join(f"{value:.3g}" for value in run["voxel_size"])
+        key = f"{_count(len(times), 'echo')} ({te}), voxels of {size} mm, B0 {run['b0']:.3f} T"
+        key += ", bipolar readout" if run.get("bipolar") else ""
+        protocols[key] = protocols.get(key, 0) + 1
+    several = len(protocols) > 1
+    return text + "; ".join(f"{key} (n = {n})" if several else key for key, n in protocols.items()) + "."
+
+
+def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+    given = sum(1 for run in runs if run.get("mask"))
+    t1w = sum(1 for run in runs if not run.get("mask") and run.get("t1w"))
+    bare = sum(1 for run in runs if not any(echo.get("magnitude") or echo.get("real") for echo in run["echoes"]))
+    normalized = settings.get("normalization", True)
+    gre = len(runs) - given - t1w - bare
+    ways = []
+    if normalized and t1w + gre > 0:
+        where = [
+            f"on the T1-weighted image and carried to the gradient echo by rigid registration ({_runs(t1w)})",
+            f"on the gradient-echo magnitude ({_runs(gre)})",
+        ]
+        ways.append(
+            "The image was corrected for intensity non-uniformity with N4 [@tustison2010], the whole-head template was "
+            "registered to it with the symmetric diffeomorphic registration of ANTs [@avants2008], and the template's "
+            "brain mask was carried over, "
+            + " or ".join(text for text, n in zip(where, (t1w, gre), strict=True) if n)
+            + "."
+        )
+    if given:
+        ways.append(f"Brain masks made elsewhere were used for {_runs(given)}.")
+    if bare or not normalized:
+        n = bare if normalized else len(runs) - given
+        ways.append(f"No brain extraction was made for {_runs(n)}: the mask comes from signal and phase quality alone.")
+    threshold = settings.get("mask", {}).get("quality_threshold")
+    limit = f" below {threshold:g}" if threshold is not None else " that is low"
+    return (
+        " ".join(ways) + f" Voxels at the rim with a phase quality (ROMEO's, 0 to 1)"
+        f"{limit} [@dymerska2021] were left out of the mask for the dipole inversion."
+    )
+
+
+def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+    multi = sum(1 for run in runs if len(run["echoes"]) > 1)
+    text = ""
+    if multi:
+        text += "Phase offsets were removed with MCPC-3D-S [@eckstein2018]. "
+    if settings.get("unwrap", "romeo") == "romeo":
+        text += "The phase was unwrapped with ROMEO, a path-based method [@dymerska2021]. "
+    else:
+        text += "The phase was unwrapped with the Laplacian method [@schofield2003]. "
+    if multi:
+        text += "The echoes were joined to one field map by a weighted fit of the phase over echo time. "
+    if multi < len(runs):
+        text += f"With a single echo ({_runs(len(runs) - multi)}) the field is the phase divided by the echo time. "
+    return text + "The field is given in ppm of the main field."
+
+
+# method -> what was done, and the parameters to name
+_BACKGROUND = {
+    "vsharp": (
+        "The background field was removed with V-SHARP [@schweser2011; @wu2012]",
+        " (kernel radii from {radius_max_mm:g} to {radius_min_mm:g} mm in steps of {step_mm:g} mm, threshold "
+        "{threshold:g})",
+    ),
+}
+_INVERSION = {
+    "rts": (
+        "Susceptibility (χ) was computed by rapid two-step dipole inversion, which fills the ill-conditioned part of "
+        "k-space by total-variation minimisation [@kames2018]",
+        " (δ = {delta:g}, μ = {mu:g}, ρ = {rho:g})",
+    ),
+    "tv": (
+        "Susceptibility (χ) was computed by dipole inversion with total-variation regularisation [@bilgic2014]",
+        " (weight {weight:g}, ρ = {rho:g})",
+    ),
+}
+_REFERENCE = {
+    "brain": "χ is referenced to its mean over the whole QSM mask.",
+    "csf": "χ is referenced to the mean of the cerebrospinal fluid in the ventricles.",
+    "none": "No reference was subtracted: the zero of χ is the inversion's.",
+}
+
+
+def _chi_text(settings: Mapping[str, Any]) -> str:
+    background, inversion = settings.get("background", "vsharp"), settings.get("inversion", "rts")
+    parts = []
+    for sentences, method in ((_BACKGROUND, background), (_INVERSION, inversion)):
+        sentence, clause = sentences.get(method, (f"Next came {method}", ""))
+        parameters = settings.get(method)
+        parts.append(sentence + (clause.format(**parameters) if parameters else "") + ".")
+    return " ".join([*parts, _REFERENCE.get(settings.get("reference", "brain"), "")])
+
+
+def _relaxometry_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    if not any(len(run["echoes"]) > 1 for run in runs):
+        return "R2* was not computed: a single echo does not tell it."
+    return (
+        "R2*, T2* and S0 were fitted to the magnitude of the echoes by linear least squares on its logarithm, with "
+        "weights that account for the noise [@bonny1996]."
+    )
+
+
+def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+    if not settings.get("normalization", True):
+        return "No registration was made and no regions were measured (--no-normalization)."
+    spaces = ", ".join(settings.get("output_spaces", ("MNI152NLin2009cAsym",)))
+    through = sum(1 for run in runs if run.get("t1w"))
+    if through == len(runs) and runs:
+        way = "through the participant's T1-weighted image"
+    elif through:
+        way = f"through the T1-weighted image ({_runs(through)}) or directly ({_runs(len(runs) - through)})"
+    else:
+        way = "directly"
+    text = (
+        f"The gradient echo was registered to {spaces} [@fonov2011] {way}, with ANTs [@avants2008; @tustison2021]. "
+        "Labels were carried to the acquired grid by the inverse transform, and numbers were taken there, without smoothing. "
+    )
+    if settings.get("atlas"):
+        text += f"Regions come from the label image {Path(str(settings['atlas'])).name}, given by the user. "
+    return text + (
+        "Deep grey nuclei come from the CIT168 atlas [@pauli2018]; thalamus, hippocampus and amygdala from the "
+        "Melbourne subcortex atlas [@tian2020]; cortical regions from the Desikan-Killiany atlas [@desikan2006]."
+    )
+
+
+def _software_text(settings: Mapping[str, Any]) -> str:
+    return (
+        "The pipeline uses Nipype [@gorgolewski2011], PyBIDS [@yarkoni2019], NumPy [@harris2020] and SciPy "
+        f"[@virtanen2020]. Random seed: {settings.get('random_seed', 0)}. The choice of steps can be compared with the "
+        "consensus recommendations of the ISMRM study group [@bilgic2024]."
+    )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 'es' if noun.endswith('o') else 's'}"
+
+
+def _runs(n: int) -> str:
+    return _count(n, "run")
+
+
+def consensus_checks(settings: Mapping[str, Any], run: Mapping[str, Any]) -> list[Check]:
+    """How far acquisition and processing of one run follow the 2024 consensus (doi 10.1002/mrm.30006)."""
+    echoes, size = len(run.get("echoes", ())), list(run.get("voxel_size", ()))
+    checks = []
+    if echoes:
+        checks.append(Check("three echoes or more", echoes >= 3, _count(echoes, "echo")))
+        bipolar = bool(run.get("bipolar"))
+        checks.append(Check("monopolar readout", not bipolar, "bipolar" if bipolar else "not marked as bipolar"))
+    if size:
+        fine = max(size) / min(size) < 1.05 and size[0] * size[1] * size[2] < 1.05
+        checks.append(Check("isotropic voxels of at most 1 mm³", fine, " × ".join(f"{v:.3g}" for v in size) + " mm"))
+    if not settings:
+        return checks
+    unwrap, background = settings.get("unwrap", "romeo"), settings.get("background", "vsharp")
+    inversion, reference = settings.get("inversion", "rts"), settings.get("reference", "brain")
+    whole = settings.get("normalization", True) or bool(run.get("mask"))
+    return [
+        *checks,
+        Check("mask from brain extraction and phase quality", whole, "both" if whole else "phase quality alone"),
+        Check("exact (path-based) unwrapping", unwrap == "romeo", unwrap),
+        Check("echoes joined before background removal", echoes > 1 if echoes else None, "weighted fit"),
+        Check("background removal of the SHARP family or PDF", background in ("vsharp", "pdf", "resharp"), background),
+        Check("inversion with sparsity regularisation", inversion in ("rts", "tv"), inversion),
+        Check("whole brain as reference, and stated", reference == "brain", reference),
+    ]
+
+
+def used_keys(paragraphs: Iterable[tuple[str, str]]) -> list[str]:
+    """Citation keys in the order of their first use."""
+    found: dict[str, None] = {}
+    for _, text in paragraphs:
+        for marker in _MARKER.findall(text):
+            found.update(dict.fromkeys(key.strip().lstrip("@") for key in marker.split(";")))
+    return list(found)
+
+
+def split_citations(text: str, order: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """A text as (plain part, numbers of the citations that follow it), for the page to typeset."""
+    parts, position = [], 0
+    for match in _MARKER.finditer(text):
+        numbers = [order.index(key.strip().lstrip("@")) + 1 for key in match[1].split(";")]
+        parts.append((text[position : match.start()].rstrip(), numbers))
+        position = match.end()
+    return [*parts, (text[position:], [])]
+
+
+def reference_text(entry: Mapping[str, Any]) -> str:
+    """One reference as a line of text, without its DOI."""
+    authors = [name.split(",")[0] for name in entry["author"].split(" and ") if name != "others"]
+    people = authors[0] if len(authors) == 1 else f"{authors[0]} et al."
+    where = entry["journal"] + (f" {entry['volume']}" if entry["volume"] else "")
+    return f"{people} ({entry['year']}). {entry['title']}. {where}{':' + entry['pages'] if entry['pages'] else ''}."
+
+
+def bibtex(keys: Iterable[str]) -> str:
+    """The references as a .bib file."""
+    known, entries = citations(), []
+    for key in keys:
+        entry = dict(known[key])
+        kind = entry.pop("type")
+        lines = [f"  {name} = {{{str(value).replace('-', '--') if name == 'pages' else value}}}"
+                 for name, value in entry.items() if value]  # fmt: skip
+        entries.append(f"@{kind}{{{key},\n" + ",\n".join(lines) + "\n}\n")
+    return "\n".join(entries)
+
+
+def markdown(paragraphs: Sequence[tuple[str, str]]) -> str:
+    """The methods text with numbered citations and the list of references."""
+    order, known = used_keys(paragraphs), citations()
+    lines = ["# Methods", "", "This text may be copied into a paper as it is.", ""]
+    for heading, text in paragraphs:
+        body = "".join(
+            part + (f" [{', '.join(str(n) for n in numbers)}]" if numbers else "")
+            for part, numbers in split_citations(text, order)
+        )
+        lines += [f"**{heading}.** {body}", ""]
+    lines += ["## References", ""]
+    lines += [f"{n}. {reference_text(known[key])} doi:{known[key]['doi']}" for n, key in enumerate(order, 1)]
+    return "\n".join([*lines, "", "Research use only, not for diagnosis.", ""])
+
+
+def write_citations(out_dir: Path | str, plan: Any = None, settings: Any = None) -> tuple[Path, Path]:
+    """Write `logs/CITATION.md` and `logs/CITATION.bib` for all runs of the plan; returns both paths."""
+    from qsmprep.bids.derivatives import atomic_write_text
+
+    out_dir = Path(out_dir)
+    paragraphs = methods_paragraphs(settings_dict(settings, out_dir), plan_dict(plan, out_dir).get("runs", ()))
+    text, bib = out_dir / "logs" / "CITATION.md", out_dir / "logs" / "CITATION.bib"
+    atomic_write_text(text, markdown(paragraphs))
+    atomic_write_text(bib, bibtex(used_keys(paragraphs)))
+    return text, bib

@@ -1,0 +1,217 @@
+"""The participant's page: what went in, every decision, pictures of every step, numbers, methods, errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qsmprep.report import methods
+from qsmprep.report.page import data_uri, write_page
+from qsmprep.report.records import Record, number, plan_dict, read_json, subject_records
+from qsmprep.report.tables import region_view
+
+CRASH_CHARACTERS = 20_000  # of a crash file that are shown: its end, where the exception stands
+_SHOWN_FIGURES = ("mask", "phase", "totalfield", "localfield", "chi", "histogram", "r2star")
+_REGISTRATIONS = {
+    "coreg": (
+        "Gradient echo and T1w",
+        "Blink switches between the T1w image and the gradient echo after registration.",
+    ),
+    "norm": ("Template", "Blink switches between the template and the participant's image after registration."),
+}
+_REFERENCES = {"brain": "its mean over the whole QSM mask", "csf": "the mean of ventricular cerebrospinal fluid"}
+
+
+def build_subject_report(
+    out_dir: Path | str,
+    subject: str,
+    plan: Any = None,
+    settings: Any = None,
+    failures: Iterable[Any] | None = None,
+) -> Path:
+    """Build `sub-<label>.html` from whatever the output dataset holds about a participant.
+
+    It is built after a failure, too: what is missing is named as missing.
+
+    Parameters
+    ----------
+    out_dir : the output dataset
+    subject : label, with or without `sub-`
+    plan : `Plan`; without it `logs/plan.json` is read
+    settings : `Settings`; without it `logs/settings.toml` is read
+    failures : `Failure` objects or dictionaries of any participants; None reads `logs/failures.tsv`
+
+    Returns
+    -------
+    Path of the page: one file that needs no network.
+    """
+    out_dir, label = Path(out_dir), subject.removeprefix("sub-")
+    records = subject_records(out_dir, label, plan, failures)
+    chosen = methods.settings_dict(settings, out_dir)
+    planned = [record.plan for record in records if record.plan]
+    paragraphs = methods.methods_paragraphs(chosen, planned) if planned else []
+    order, known = methods.used_keys(paragraphs), methods.citations()
+    description = read_json(out_dir / "dataset_description.json")
+    values = {
+        "title": f"sub-{label}",
+        "dataset": description.get("Name") or out_dir.name,
+        "runs": [_run_view(record, chosen) for record in records],
+        "skipped": _skipped(plan_dict(plan, out_dir), label),
+        "errors": [_error_view(failure, out_dir) for record in records for failure in record.failures],
+        "methods": [(heading, methods.split_citations(text, order)) for heading, text in paragraphs],
+        "references": [{"text": methods.reference_text(known[key]), "doi": known[key]["doi"]} for key in order],
+        "consensus": methods.CONSENSUS,
+        "settings_text": _settings_text(settings, out_dir),
+    }
+    return write_page(out_dir / f"sub-{label}.html", "subject.html.j2", values)
+
+
+def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows of one run, ready to print."""
+    pictures = {what: data_uri(path) for what, path in record.figures.items()}
+    registration_names = {f"{key}{end}" for key in _REGISTRATIONS for end in ("", "before", "after", "target")}
+    more = [w for w in pictures if w not in {*_SHOWN_FIGURES, *registration_names} and not w.startswith("atlas")]
+    entities = {key: value for key, value in record.entities.items() if key != "subject"}
+    reference = str(record.sidecar.get("Reference") or settings.get("reference", "brain"))
+    return {
+        "id": re.sub(r"[^A-Za-z0-9_-]", "-", record.name),
+        "name": record.name,
+        "short": " ".join(f"{key} {value}" for key, value in entities.items()) or "gradient echo",
+        "verdict": record.verdict,
+        "reasons": record.reasons,
+        "metrics": _metrics(record.qc),
+        "notes": list(record.plan.get("notes") or record.sidecar.get("Notes") or ()),
+        "decisions": _decisions(record),
+        "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
+        "single_echo": len(record.plan.get("echoes", (0, 0))) == 1,
+        "checks": methods.consensus_checks(settings, record.plan) if record.plan else [],
+        "figures": pictures,
+        "reference": _REFERENCES.get(reference, f"the reference '{reference}'"),
+        "more_figures": [(what, pictures[what]) for what in more],
+        "atlases": [(w.removeprefix("atlas"), uri) for w, uri in pictures.items() if w.startswith("atlas")],
+        "registrations": [_registration(key, pictures, record, settings) for key in _REGISTRATIONS],
+        "tables": [region_view(record.name, name, rows) for name, rows in record.tables.items()],
+        "absent_reason": _absent_reason(record),
+    }
+
+
+def _absent_reason(record: Record) -> str:
+    if record.failures:
+        return f"The run stopped at {record.failures[0]['stage'] or 'an earlier stage'}: see Errors."
+    return "The stage that makes it did not run, or its output was removed."
+
+
+def _registration(key: str, pictures: Mapping[str, str], record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
+    title, hint = _REGISTRATIONS[key]
+    parts = [("Target", f"{key}target"), ("After", f"{key}after"), ("Before", f"{key}before"), ("Result", key)]
+    images = [(name, pictures[what]) for name, what in parts if what in pictures]
+    if settings.get("normalization") is False:
+        absent = "No registration was asked for (--no-normalization)."
+    elif key == "coreg" and record.plan and not record.plan.get("t1w"):
+        absent = record.plan.get("t1w_reason") or "There is no T1w image."
+    else:
+        absent = f"There is no such figure. {_absent_reason(record)}"
+    return {"key": key, "title": title, "hint": hint if len(images) > 2 else "", "images": images, "absent": absent}
+
+
+def _metrics(qc: Mapping[str, Any]) -> list[dict[str, str]]:
+    from qsmprep.qc.metrics import metric_definitions
+
+    meanings = metric_definitions()
+    rows = []
+    for name, value in qc.items():
+        shown = number(value)
+        if shown is None or isinstance(value, str | bool):
+            continue
+        meaning = meanings.get(name, {})
+        unit = meaning.get("Units", "")
+        rows.append({"name": name, "value": f"{shown:.4g}", "unit": "" if unit == "1" else unit,
+                     "text": meaning.get("Description", "")})  # fmt: skip
+    return rows
+
+
+def _echo_view(echo: Mapping[str, Any]) -> dict[str, Any]:
+    names = [Path(str(echo[key])).name for key in ("magnitude", "phase", "real", "imag") if echo.get(key)]
+    volume = echo.get("volume")
+    return {"te": f"{1000 * echo['te']:.2f}", "files": names + ([f"volume {volume}"] if volume is not None else [])}
+
+
+def _decisions(record: Record) -> list[tuple[str, str]]:
+    """Every decision on a run, from its plan; what only the sidecar of χ knows comes after."""
+    plan, rows = record.plan, []
+    if plan:
+        times = ", ".join(f"{1000 * echo['te']:.2f}" for echo in plan["echoes"])
+        size = " × ".join(f"{value:.3g}" for value in plan["voxel_size"])
+        nominal = f" (nominal {plan['nominal_field']:g} T)" if plan.get("nominal_field") else ""
+        scaling = plan.get("phase_scaling") or {}
+        rows = [
+            ("Echo times", f"{times} ms ({len(plan['echoes'])})"),
+            ("Readout", "bipolar" if plan.get("bipolar") else "monopolar"),
+            ("Field strength", f"{plan['b0']:.4f} T, from {plan['b0_source']}{nominal}"),
+            ("Voxels", f"{size} mm, {' × '.join(str(n) for n in plan['shape'])}"),
+            ("Slices", f"{plan['obliquity']:.1f}° oblique; B0 along {_vector(plan['b0_dir'])} in voxel axes"),
+            ("Phase scaling", _scaling(scaling) if scaling else "none needed: real and imaginary parts"),
+            ("T1w", (Path(str(plan["t1w"])).name if plan.get("t1w") else "none") + _because(plan.get("t1w_reason"))),
+            ("Brain mask", Path(str(plan["mask"])).name if plan.get("mask") else "made by qsmprep"),
+        ]
+    known = {"Description", "Units", "SkullStripped", "Sources", "GeneratedBy", "Notes"}
+    if plan:  # the plan has said it already
+        known |= {"EchoTimes", "MagneticFieldStrengthUsed", "MagneticFieldStrengthSource", "B0Direction", "Obliquity",
+                  "PhaseScaling"}  # fmt: skip
+    return rows + [(_words(key), _plain(value)) for key, value in record.sidecar.items() if key not in known]
+
+
+def _because(reason: Any) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _vector(values: Iterable[float]) -> str:
+    return "(" + ", ".join(f"{value:.3f}" for value in values) + ")"
+
+
+def _scaling(scaling: Mapping[str, Any]) -> str:
+    text = str(scaling.get("description") or scaling.get("kind", "")).rstrip(".")
+    return f"{text}; decided from {scaling['source']}" if scaling.get("source") else text
+
+
+def _words(key: str) -> str:
+    """CamelCase key of a sidecar in words."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key)
+    return words[:1].upper() + "".join(c if words[i : i + 2].isupper() else c.lower() for i, c in enumerate(words[1:]))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _skipped(plan: Mapping[str, Any], label: str) -> list[Mapping[str, str]]:
+    pattern = re.compile(rf"(^|/)sub-{re.escape(label)}(?![A-Za-z0-9])")
+    return [item for item in plan.get("skipped", ()) if pattern.search(str(item.get("path_or_run", "")))]
+
+
+def _error_view(failure: Mapping[str, str], out_dir: Path) -> dict[str, str]:
+    view, text = dict(failure), ""
+    if failure["crash_file"]:
+        crash = out_dir / "logs" / failure["crash_file"]  # an absolute path stays as it is
+        try:
+            text = crash.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = ""
+    view["text"] = text if len(text) <= CRASH_CHARACTERS else "[...]\n" + text[-CRASH_CHARACTERS:]
+    view["crash_file"] = Path(failure["crash_file"]).name
+    return view
+
+
+def _settings_text(settings: Any, out_dir: Path) -> str:
+    if settings is not None and not isinstance(settings, Mapping):
+        return str(settings.to_toml())
+    try:
+        return (out_dir / "logs" / "settings.toml").read_text(encoding="utf-8")
+    except OSError:
+        return ""
