@@ -1,0 +1,249 @@
+"""Arguments and options of `qsmprep`, as data. Names are those of the fields of `Settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..settings import (
+    ANALYSIS_LEVELS,
+    BACKGROUND_METHODS,
+    INVERSION_METHODS,
+    OUTPUT_SPACES,
+    REFERENCES,
+    UNWRAP_METHODS,
+    preset_names,
+)
+from .parser import GroupedOption, ListOption, SignType
+
+DATA, RUNNING, CONFIG = "Which data", "How it runs", "Settings"
+RECONSTRUCTION, SPACE, OTHER = "Reconstruction", "Space and regions", "Other"
+_PATH = click.Path(path_type=Path)
+
+
+def arguments() -> list[click.Parameter]:
+    """The three arguments of a BIDS App. A settings file can give them, so click does not insist."""
+    return [
+        click.Argument(["bids_dir"], required=False, type=_PATH, metavar="BIDS_DIR"),
+        click.Argument(["out_dir"], required=False, type=_PATH, metavar="OUT_DIR"),
+        click.Argument(
+            ["analysis_level"], required=False, type=click.Choice(ANALYSIS_LEVELS), metavar="{participant|group}"
+        ),
+    ]
+
+
+def options() -> list[click.Parameter]:
+    """All options, in the order of the help."""
+    return [*_data(), *_running(), *_settings(), *_reconstruction(), *_space(), *_other()]
+
+
+def _option(group: str, *names: str, help: str, **attributes: Any) -> GroupedOption:
+    kind: type[GroupedOption] = attributes.pop("cls", GroupedOption)
+    attributes.setdefault("show_default", not attributes.get("is_flag", False))
+    return kind(names, group=group, help=help, **attributes)
+
+
+def _flag(group: str, name: str, help: str) -> GroupedOption:
+    return _option(group, name, help=help, is_flag=True)
+
+
+def _data() -> list[GroupedOption]:
+    labels: dict[str, Any] = {"cls": ListOption, "metavar": "LABEL"}
+    return [
+        _option(
+            DATA,
+            "--participant-label",
+            help="Participants to process, with or without sub-.",
+            show_default="all",
+            **labels,
+        ),
+        _option(
+            DATA, "--session-label", help="Sessions to process, with or without ses-.", show_default="all", **labels
+        ),
+        _option(
+            DATA,
+            "--bids-filter-file",
+            type=_PATH,
+            metavar="JSON",
+            help='Which images may be used: {"gre": {"acquisition": "qsm"}, "t1w": {"run": "1"}}.',
+        ),
+        _option(
+            DATA, "--bids-database-dir", type=_PATH, metavar="DIR", help="Keep PyBIDS' file list here for later calls."
+        ),
+        _option(
+            DATA,
+            "--derivatives",
+            cls=ListOption,
+            type=_PATH,
+            metavar="DIR",
+            help="Derivative datasets to take brain masks from (desc-brain_mask on the gradient echo's grid).",
+        ),
+        _flag(DATA, "--skip-bids-validation", "Do not run the BIDS validator on the dataset first."),
+    ]
+
+
+def _running() -> list[GroupedOption]:
+    return [
+        _option(
+            RUNNING, "-w", "--work-dir", type=_PATH, metavar="DIR", default=Path("work"), help="Intermediate results."
+        ),
+        _option(
+            RUNNING,
+            "--nprocs",
+            type=click.IntRange(1),
+            metavar="INT",
+            help="CPUs to use at most.",
+            show_default="all available",
+        ),
+        _option(
+            RUNNING,
+            "--omp-nthreads",
+            type=click.IntRange(1),
+            metavar="INT",
+            help="Threads of one step at most.",
+            show_default="nprocs, at most 4",
+        ),
+        _option(
+            RUNNING,
+            "--mem-gb",
+            type=click.FloatRange(0, min_open=True),
+            metavar="GB",
+            help="Memory to use at most.",
+            show_default="90 % of what there is",
+        ),
+        _option(
+            RUNNING,
+            "--nipype-plugin-file",
+            type=_PATH,
+            metavar="YAML",
+            help="Nipype plugin and its arguments, for example to submit to a cluster.",
+        ),
+        _flag(RUNNING, "--stop-on-first-crash", "Stop at the first failing step; by default the other runs go on."),
+        _flag(RUNNING, "--dry-run", "Print what would be done and why, write nothing."),
+        _flag(RUNNING, "--reports-only", "Only make the reports again, from what is in OUT_DIR."),
+        _option(
+            RUNNING,
+            "--random-seed",
+            type=click.IntRange(0),
+            metavar="INT",
+            default=0,
+            help="Seed of everything random.",
+        ),
+        _flag(RUNNING, "--write-graph", "Draw the workflow into the working directory."),
+        _flag(RUNNING, "--clean-workdir", "Remove intermediate results once all runs are done."),
+    ]
+
+
+def _settings() -> list[GroupedOption]:
+    return [
+        _option(
+            CONFIG,
+            "--config",
+            type=_PATH,
+            metavar="TOML",
+            help="Settings file, such as OUT_DIR/logs/settings.toml of an earlier run. Options given here win over it.",
+        ),
+        _option(
+            CONFIG,
+            "--preset",
+            type=click.Choice(preset_names()),
+            metavar="NAME",
+            default="default",
+            help=f"Packaged settings: {', '.join(preset_names())}.",
+        ),
+    ]
+
+
+def _reconstruction() -> list[GroupedOption]:
+    def choice(name: str, known: tuple[str, ...], help: str) -> GroupedOption:
+        return _option(RECONSTRUCTION, name, type=click.Choice(known), default=known[0], help=help)
+
+    return [
+        choice("--unwrap", UNWRAP_METHODS, "Phase unwrapping."),
+        choice("--background", BACKGROUND_METHODS, "Background field removal."),
+        choice("--inversion", INVERSION_METHODS, "Dipole inversion."),
+        choice("--reference", REFERENCES, "What is set to 0 ppm: mean of the brain, ventricular CSF, or nothing."),
+        _option(
+            RECONSTRUCTION,
+            "--field-strength",
+            type=click.FloatRange(0, min_open=True),
+            metavar="TESLA",
+            help="Field strength; wins over the sidecars.",
+            show_default="from the sidecars",
+        ),
+        _option(
+            RECONSTRUCTION,
+            "--phase-sign",
+            type=SignType(),
+            default="+",
+            help="Whether the phase rises (+) or falls (-) with the field.",
+        ),
+    ]
+
+
+def _space() -> list[GroupedOption]:
+    return [
+        _option(
+            SPACE,
+            "--normalization/--no-normalization",
+            default=True,
+            help="Register to the template; without it χ maps only, for partial brains.",
+        ),
+        _option(
+            SPACE,
+            "--output-spaces",
+            cls=ListOption,
+            default=OUTPUT_SPACES,
+            metavar="SPACE",
+            help="Template spaces of the normalised maps.",
+        ),
+        _option(
+            SPACE,
+            "--atlas",
+            type=_PATH,
+            metavar="NIFTI",
+            help="Label image in template space to use instead of the packaged atlases.",
+        ),
+        _option(
+            SPACE, "--atlas-labels", type=_PATH, metavar="TSV", help="Its labels: columns index, name and hemisphere."
+        ),
+    ]
+
+
+def _other() -> list[GroupedOption]:
+    return [
+        _option(OTHER, "-v", "--verbose", count=True, help="More messages (-vv: even more).", show_default=False),
+        GroupedOption(
+            ["--version"],
+            group=OTHER,
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_print_version,
+            help="Show the version and leave.",
+        ),
+        GroupedOption(
+            ["-h", "--help"],
+            group=OTHER,
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_print_help,
+            help="Show this page and leave.",
+        ),
+    ]
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"qsmprep {__version__}")
+        ctx.exit()
+
+
+def _print_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(ctx.get_help())
+        ctx.exit()
