@@ -44,7 +44,7 @@ def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workfl
             setattr(read.inputs, part, files)
     read.inputs.volumes = [-1 if echo.volume is None else echo.volume for echo in run.echoes]
     if run.phase_scaling is not None:
-        read.inputs.slope, read.inputs.intercept = run.phase_scaling.slope, run.phase_scaling.intercept
+        read.inputs.scaling = asdict(run.phase_scaling)
     quality = Node(PhaseQuality(te=list(run.te)), name="quality", mem_gb=_gb(run, 6))
     out = Node(IdentityInterface(["magnitude", "phase", "reference", "quality"]), name="outputnode")
     wf = Workflow(name=name)

@@ -12,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from qsmprep.bids.plan import Plan
+from qsmprep.bids.derivatives import atomic_write_text
+from qsmprep.bids.model import Plan
 from qsmprep.errors import EnvironmentFault, UsageError
 from qsmprep.settings import Settings
 
@@ -71,6 +72,7 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     except RuntimeError:
         if not runner.crashes:
             raise
+    _write_timings(settings.out_dir / "logs" / "timings.tsv", runner.seconds)
     failed = _failures(runner.crashes, owners)
     names = {failure.run for failure in failed}
     stopped = settings.stop_on_first_crash and bool(failed)
@@ -79,6 +81,15 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     if settings.clean_workdir and not failed:
         shutil.rmtree(settings.work_dir / workflow.name, ignore_errors=True)
     return Outcome(finished, failed)
+
+
+def _write_timings(path: Path, seconds: dict[str, float]) -> None:
+    """Wall time of every stage of this call; a stage whose result was reused takes next to nothing."""
+    rows = []
+    for name, value in sorted(seconds.items()):
+        _, place, *stage = name.split(".")
+        rows.append((place, ".".join(stage), f"{value:.2f}"))
+    atomic_write_text(path, "\n".join("\t".join(row) for row in [("graph", "stage", "seconds"), *rows]) + "\n")
 
 
 def _execution_options(settings: Settings) -> dict[str, str]:
@@ -111,6 +122,7 @@ class _Recorder:
     def __init__(self, plugin_args: dict | None = None, *, total: int = 0) -> None:
         super().__init__(plugin_args={**(plugin_args or {}), "status_callback": self._tell})
         self.crashes: list[tuple[str, str, str]] = []  # node, traceback, crash file
+        self.seconds: dict[str, float] = {}  # node -> wall time
         self._begun: dict[str, float] = {}
         self._done, self._total = 0, total
 
@@ -120,9 +132,10 @@ class _Recorder:
             return
         self._done += 1
         seconds = time.monotonic() - self._begun.get(node.fullname, time.monotonic())
+        self.seconds[node.fullname] = seconds
         if status == "end" and seconds >= 1:
-            *_, place, stage = node.fullname.split(".")
-            logger.info("%3.0f %%  %s %s: %.0f s", 100 * self._done / self._total, place, stage, seconds)
+            _, place, *stage = node.fullname.split(".")
+            logger.info("%3.0f %%  %s %s: %.0f s", 100 * self._done / self._total, place, ".".join(stage), seconds)
 
     def _report_crash(self, node, result=None):
         crash_file = super()._report_crash(node, result=result)

@@ -15,8 +15,7 @@ class ReadEchoesInput(InputSpec):
     real = InputMultiObject(File(exists=True), desc="real part of each echo")
     imag = InputMultiObject(File(exists=True), desc="imaginary part of each echo")
     volumes = traits.List(traits.Int, desc="index of each echo in 4-D files; -1 in 3-D files")
-    slope = traits.Float(1.0, usedefault=True, desc="phase [rad] = slope * stored value + intercept")
-    intercept = traits.Float(0.0, usedefault=True)
+    scaling = traits.Dict(desc="fields of PhaseScaling: how stored values become radians")
     phase_sign = traits.Enum(1, -1, usedefault=True)
 
 
@@ -32,19 +31,20 @@ class ReadEchoes(StageInterface):
     input_spec, output_spec = ReadEchoesInput, ReadEchoesOutput
 
     def _run_interface(self, runtime):
-        from ..qsm.phase import from_real_imag, to_radians
+        from ..qsm.phase import PhaseScaling, from_real_imag, to_radians
 
         given = self.inputs
 
-        def stack(files):
-            return np.stack([_volume(f, v) for f, v in zip(files, given.volumes, strict=True)], axis=-1)
+        def stack(files, convert=lambda volume: volume):
+            return np.stack([convert(_volume(f, v)) for f, v in zip(files, given.volumes, strict=True)], axis=-1)
 
         like = (given.phase or given.real)[0]
         if given.real:
             magnitude, phase = from_real_imag(stack(given.real), stack(given.imag))
             phase *= given.phase_sign
         else:
-            phase = to_radians(stack(given.phase), given.slope, given.intercept, sign=given.phase_sign)
+            scaling = PhaseScaling(**given.scaling)
+            phase = stack(given.phase, lambda volume: to_radians(volume, scaling, given.phase_sign))
             magnitude = stack(given.magnitude) if given.magnitude else None
         self._save(runtime, "phase", phase, like)
         if magnitude is not None:
@@ -251,18 +251,27 @@ class ReferenceChi(StageInterface):
     input_spec, output_spec = ReferenceInput, ReferenceOutput
 
     def _run_interface(self, runtime):
+        from ..errors import InputError
         from ..qsm.reference import reference_chi
 
         given = self.inputs
-        mask = load_mask(given.mask)
-        region = mask & load_mask(given.region) if given.region else mask
-        done = reference_chi(load(given.chi), mask, region, apply=given.method != "none")
-        self._save(runtime, "chi", done.chi, given.chi)
+        if given.method == "csf" and not given.region:
+            raise InputError(
+                "--reference csf needs R2* (two echoes with magnitude) and a registration to the template to find "
+                "the ventricles; this run has not both. Choose --reference brain or none."
+            )
+        chi, mask = load(given.chi), load_mask(given.mask)
+        brain = reference_chi(chi, mask, mask)
+        done = reference_chi(chi, load_mask(given.region), mask) if given.method == "csf" else brain
+        self._save(runtime, "chi", chi if given.method == "none" else done.chi, given.chi)
+        # the whole brain is always told, so that any result can be referenced to it afterwards
         self._results["meta"] = {
             "ReferenceRegion": given.method,
-            "ReferenceOffset": float(done.offset),
-            "ReferenceStandardDeviation": float(done.sd),
-            "ReferenceVoxels": int(done.n_voxels),
+            "ReferenceOffset": 0.0 if given.method == "none" else done.offset,
+            "ReferenceStandardDeviation": done.sd,
+            "ReferenceVoxels": done.n_voxels,
+            "WholeBrainMeanBeforeReference": brain.offset,
+            "WholeBrainStandardDeviation": brain.sd,
         }
         return runtime
 

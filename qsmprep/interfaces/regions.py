@@ -75,7 +75,8 @@ class QualityNumbers(StageInterface):
         from ..qc import judge, run_metrics
 
         given = self.inputs
-        arrays = {name: load(getattr(given, name)) for name in ("local_field", "quality", "residual", "noise", "r2star")}
+        names = ("local_field", "quality", "residual", "noise", "r2star")
+        arrays = {name: load(getattr(given, name)) for name in names}
         reference = given.reference or {}
         agreement: dict[str, float] = {}
         for path in given.agreement or []:

@@ -1,0 +1,84 @@
+"""Brain extraction and the masks of the reconstruction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces.base import File, TraitedSpec, traits
+
+from .base import InputSpec, StageInterface, load, load_mask
+
+
+class ExtractBrainInput(InputSpec):
+    in_file = File(exists=True, mandatory=True)
+    seed = traits.Int(0, usedefault=True)
+
+
+class ExtractBrainOutput(TraitedSpec):
+    mask = File(exists=True)
+
+
+class ExtractBrain(StageInterface):
+    """Brain mask of a whole head (T1w or magnitude), by registration of the template."""
+
+    input_spec, output_spec = ExtractBrainInput, ExtractBrainOutput
+
+    def _run_interface(self, runtime):
+        from ..mask.brain import extract_brain
+
+        extract_brain(Path(self.inputs.in_file), Path(self._out(runtime, "mask")), seed=self.inputs.seed)
+        return runtime
+
+
+class QsmMaskInput(InputSpec):
+    brain_mask = File(exists=True, desc="where it is not set, phase quality and magnitude alone find the mask")
+    quality = File(exists=True, mandatory=True)
+    magnitude = File(exists=True, desc="(x, y, z)")
+    trust_magnitude = traits.Bool(True, usedefault=True, desc="False where the run has no magnitude")
+    params = traits.Dict(usedefault=True)
+
+
+class QsmMaskOutput(TraitedSpec):
+    brain_mask = File(exists=True)
+    qsm_mask = File(exists=True)
+
+
+class QsmMask(StageInterface):
+    """The part of the brain whose phase can be used."""
+
+    input_spec, output_spec = QsmMaskInput, QsmMaskOutput
+
+    def _run_interface(self, runtime):
+        from ..mask.refine import qsm_mask, quality_only_mask
+
+        given = self.inputs
+        quality, brain = load(given.quality), load_mask(given.brain_mask)
+        if brain is None:
+            brain = quality_only_mask(quality, load(given.magnitude) if given.trust_magnitude else None)
+        self._save(runtime, "brain_mask", brain, given.quality)
+        self._save(runtime, "qsm_mask", qsm_mask(brain, quality, **given.params), given.quality)
+        return runtime
+
+
+class CsfMaskInput(InputSpec):
+    ventricles = File(exists=True, mandatory=True, desc="prior of the ventricles on the same grid")
+    brain_mask = File(exists=True, mandatory=True)
+    r2star = File(exists=True, mandatory=True)
+
+
+class CsfMaskOutput(TraitedSpec):
+    mask = File(exists=True)
+
+
+class CsfMask(StageInterface):
+    """Ventricular CSF: where R2* is low within the prior."""
+
+    input_spec, output_spec = CsfMaskInput, CsfMaskOutput
+
+    def _run_interface(self, runtime):
+        from ..mask.refine import csf_mask
+
+        given = self.inputs
+        mask = csf_mask(load(given.r2star), load_mask(given.brain_mask), load_mask(given.ventricles))
+        self._save(runtime, "mask", mask, given.r2star)
+        return runtime
