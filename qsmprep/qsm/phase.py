@@ -56,7 +56,7 @@ def _integers(low: float, high: float) -> PhaseScaling | None:
         if _spans(low, high, -digits * PI, digits * PI, 0.005):
             text = f"integers ±{digits}π {found} stand for ±π"
             return PhaseScaling(1 / digits, 0.0, f"integer_{digits}pi", "histogram", text)
-    for bits in (8, 10, 11, 13, 14, 15, 16):
+    for bits in (8, 10, 11, 12, 13, 14, 15, 16):
         full = 2**bits
         if _spans(low, high, 0, full):
             text = f"integers 0..{full - 1} {found} stand for -π..π"

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from scipy import fft
+
+from qsmprep.qsm.constants import GAMMA_BAR, hertz_per_ppm
+from qsmprep.qsm.dipole import dipole_kernel, forward_field
+
+GEOMETRIES = [
+    ((64, 64, 64), (1.0, 1.0, 1.0), (0.0, 0.0, 1.0)),
+    ((64, 60, 66), (1.0, 1.0, 1.0), (0.3, -0.5, 0.8)),
+    ((72, 72, 36), (0.8, 0.8, 2.0), (0.0, 0.0, 1.0)),
+    ((72, 72, 36), (0.8, 0.8, 2.0), (0.0, 0.34, 0.94)),
+]
+
+
+@pytest.mark.parametrize(("shape", "voxel_size", "b0_dir"), GEOMETRIES)
+def test_field_of_a_sphere_is_the_analytic_one(sphere, shape, voxel_size, b0_dir):
+    radius = 9.0
+    field = forward_field(sphere.ball(shape, voxel_size, radius), voxel_size, b0_dir)
+    expected = sphere.field(shape, voxel_size, radius, b0_dir)
+    distance = np.sqrt(sum(c**2 for c in sphere.coordinates(shape, voxel_size)))
+    # a voxel is a band-limited point here, so that the sharp surface rings for a few voxels
+    rim = 4 * max(voxel_size)
+    outside, inside = distance > radius + rim, distance < radius - 4
+    assert field.dtype == np.float32
+    assert np.abs(field - expected)[outside].max() < 0.015
+    assert np.sqrt(np.mean((field - expected)[outside] ** 2)) < 0.03 * expected[outside].std()
+    assert np.abs(field[inside]).max() < 0.03
+    slope = np.polyfit(expected[outside], field[outside], 1)[0]
+    assert slope == pytest.approx(1, abs=0.01)
+
+
+def test_field_is_positive_along_b0_and_negative_across_it_for_a_paramagnetic_sphere(sphere):
+    field = forward_field(sphere.ball((48, 48, 48), (1, 1, 1), 5), (1, 1, 1), (1, 0, 0))
+    assert field[24 + 10, 24, 24] > 0.05
+    assert field[24, 24 + 10, 24] < -0.02
+    assert field[24, 24, 24 + 10] < -0.02
+
+
+def test_sources_at_one_end_do_not_wrap_around_to_the_other(sphere):
+    shape, centre = (64, 32, 32), (-26, 0, 0)
+    field = forward_field(sphere.ball(shape, (1, 1, 1), 5, centre), (1, 1, 1), (0, 0, 1))
+    expected = sphere.field(shape, (1, 1, 1), 5, (0, 0, 1), centre=centre)
+    assert np.abs(field - expected)[40:].max() < 5e-5
+
+
+def test_an_offset_of_chi_far_away_is_not_taken_for_a_mean(sphere):
+    """k = 0 counts: in free space the field of a distant source is not shifted to a mean of 0."""
+    shape = (64, 64, 32)
+    field = forward_field(sphere.ball(shape, (1, 1, 1), 8, (10, 0, 0)), (1, 1, 1), (0, 0, 1), pad=2.74)
+    expected = sphere.field(shape, (1, 1, 1), 8, (0, 0, 1), centre=(10, 0, 0))
+    far = sphere.coordinates(shape, (1, 1, 1))[0] < -15
+    assert np.abs(field - expected)[far].max() < 2e-4
+
+
+@pytest.mark.parametrize("shape", [(16, 18, 20), (15, 17, 21), (16, 17, 21)])
+def test_kernel_is_that_of_a_real_field_for_any_direction(shape):
+    b0_dir = (0.3, -0.5, 0.8)
+    whole = dipole_kernel(shape, (0.8, 1.0, 2.0), b0_dir, real=False)
+    point = fft.ifftn(whole.astype(np.float64))
+    assert np.abs(point.imag).max() < 1e-8
+    half = dipole_kernel(shape, (0.8, 1.0, 2.0), b0_dir)
+    assert half.shape == (shape[0], shape[1], shape[2] // 2 + 1)
+    assert np.allclose(half, whole[:, :, : half.shape[2]], atol=1e-6)
+
+
+def test_kernel_lies_between_minus_two_thirds_and_one_third_and_is_zero_at_the_origin():
+    kernel = dipole_kernel((32, 32, 32), (1, 1, 1), (0, 0, 2))
+    assert kernel[0, 0, 0] == 0
+    assert kernel[0, 0, 5] == pytest.approx(-2 / 3)
+    assert kernel[5, 0, 0] == pytest.approx(1 / 3)
+
+
+def test_direction_may_be_reversed_and_have_any_length():
+    kernels = [dipole_kernel((16, 16, 16), (1, 1, 1), b) for b in ((1, 2, 3), (-1, -2, -3), (10, 20, 30))]
+    assert np.allclose(kernels[0], kernels[1])
+    assert np.allclose(kernels[0], kernels[2])
+
+
+def test_bad_geometry_is_refused():
+    with pytest.raises(ValueError, match="direction"):
+        dipole_kernel((8, 8, 8), (1, 1, 1), (0, 0, 0))
+    with pytest.raises(ValueError, match="voxel size"):
+        dipole_kernel((8, 8, 8), (1, 1, 0), (0, 0, 1))
+    with pytest.raises(ValueError, match="pad"):
+        forward_field(np.zeros((8, 8, 8)), (1, 1, 1), (0, 0, 1), pad=1)
+
+
+def test_one_ppm_at_one_tesla_is_the_gyromagnetic_ratio():
+    assert hertz_per_ppm(1.0) == GAMMA_BAR
+    with pytest.raises(ValueError, match="positive"):
+        hertz_per_ppm(0)

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from qsmprep.qsm.inversion import invert
+
+GEOMETRIES = [
+    ((64, 64, 56), (1.0, 1.0, 1.0), (0.0, 0.0, 1.0)),
+    ((64, 64, 56), (1.0, 1.0, 1.0), (0.3, -0.5, 0.8)),
+    ((80, 80, 28), (0.8, 0.8, 2.0), (0.0, 0.34, 0.94)),
+]
+METHODS = ("rts", "tv")
+LIMITS = {"rts": (0.35, 0.15), "tv": (0.25, 0.10)}
+
+
+def noisy(h, sd=0.001):
+    return (h.local + np.random.default_rng(0).normal(0, sd, h.local.shape) * h.mask).astype(np.float32)
+
+
+def compare(found, truth, mask):
+    a, b = found[mask] - found[mask].mean(), truth[mask] - truth[mask].mean()
+    return np.linalg.norm(a - b) / np.linalg.norm(b), np.polyfit(b, a, 1)[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("shape", "voxel_size", "b0_dir"), GEOMETRIES)
+def test_susceptibility_of_spheres_is_recovered(head, method, shape, voxel_size, b0_dir):
+    h = head(shape, voxel_size, b0_dir)
+    chi = invert(noisy(h), h.mask, voxel_size, b0_dir, method=method)
+    error, slope = compare(chi, h.chi, h.mask)
+    assert chi.dtype == np.float32
+    assert not chi[~h.mask].any()
+    # slices of 2 mm: the surface of the spheres falls between voxels
+    assert error < LIMITS[method][0] * (1.4 if voxel_size[2] > 1 else 1)
+    assert slope == pytest.approx(1, abs=LIMITS[method][1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrong_b0_direction_is_worse(head, method):
+    b0_dir = (0.0, 0.5, 0.87)
+    h = head(b0_dir=b0_dir)
+    right = compare(invert(noisy(h), h.mask, (1, 1, 1), b0_dir, method=method), h.chi, h.mask)[0]
+    wrong = compare(invert(noisy(h), h.mask, (1, 1, 1), (0, 0, 1), method=method), h.chi, h.mask)[0]
+    assert wrong > 1.5 * right
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sign_follows_the_field(head, method):
+    h = head()
+    chi = invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method)
+    assert chi[h.chi > 0.09].mean() > 0.08
+    assert chi[h.chi < -0.05].mean() < -0.03
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_doubling_field_and_regularisation_doubles_chi(head, method):
+    h = head((48, 48, 48))
+    field = noisy(h)
+    double = {"gradient_step": 0.04} if method == "rts" else {"gradient_step": 1 / 30, "weight": 6e-4}
+    one = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method)
+    two = invert(2 * field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **double)
+    assert np.allclose(two, 2 * one, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_mask_that_touches_the_edge_of_the_volume_gives_the_same_chi(head, method):
+    h = head((48, 48, 48))
+    rim = [np.flatnonzero(h.mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = tuple(slice(r[0], r[-1] + 1) for r in rim)
+    whole = invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method)
+    cropped = invert(h.local[box], h.mask[box], (1, 1, 1), (0, 0, 1), method=method)
+    assert np.allclose(whole[box], cropped, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_magnitude_tells_bad_field_values_from_good_ones(head, method):
+    h = head()
+    field, magnitude = noisy(h), np.ones((*h.mask.shape, 2), np.float32)
+    spoiled = np.zeros_like(h.mask)
+    spoiled[28:36, 14:22, 20:28] = True
+    field[spoiled] += np.random.default_rng(1).normal(0, 0.3, spoiled.sum())
+    magnitude[spoiled] = 0.01
+    elsewhere = h.mask & ~spoiled
+    plain = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method)
+    weighted = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, magnitude=magnitude)
+    assert compare(weighted, h.chi, elsewhere)[0] < 0.8 * compare(plain, h.chi, elsewhere)[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bad_input_is_refused(head, method):
+    h = head((32, 32, 32))
+    with pytest.raises(ValueError, match="unknown inversion"):
+        invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method="magic")
+    with pytest.raises(ValueError, match="mask has shape"):
+        invert(h.local, h.mask[1:], (1, 1, 1), (0, 0, 1), method=method)
+    with pytest.raises(ValueError, match="NaN"):
+        invert(np.full_like(h.local, np.nan), h.mask, (1, 1, 1), (0, 0, 1), method=method)
+    with pytest.raises(ValueError, match="magnitude has shape"):
+        invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method, magnitude=np.ones((3, 3, 3)))
