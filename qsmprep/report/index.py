@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from qsmprep.bids.names import ENTITY_NAMES
 from qsmprep.report.page import thumbnail_uri, write_page
 from qsmprep.report.records import Record, number, plan_dict, read_json, subject_records
 
@@ -38,7 +39,8 @@ def build_index(out_dir: Path | str, plan: Any = None, failures: Iterable[Any] |
     labels = {path.name.removeprefix("sub-") for path in out_dir.glob("sub-*") if path.is_dir()}
     labels |= {run["entities"]["subject"] for run in content.get("runs", ())}
     records = [record for label in sorted(labels) for record in subject_records(out_dir, label, content, failures)]
-    entities = list(dict.fromkeys(key for record in records for key in record.entities if key != "subject"))
+    present = {key for record in records for key in record.entities if key != "subject"}
+    entities = [key for key in ENTITY_NAMES.values() if key in present] + sorted(present - {*ENTITY_NAMES.values()})
     numbers = [column for column in _NUMBERS if any(column[0] in record.qc for record in records)]
     verdicts = Counter(record.verdict for record in records)
     group = out_dir / "group" / "group.html"

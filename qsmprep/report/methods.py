@@ -193,13 +193,14 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
         way = "directly"
     text = (
         f"The gradient echo was registered to {spaces} [@fonov2011] {way}, with ANTs [@avants2008; @tustison2021]. "
-        "Labels were carried to the acquired grid by the inverse transform, and numbers were taken there, without smoothing. "
+        "Labels were carried to the acquired grid by the inverse transform; numbers were taken there, unsmoothed. "
     )
     if settings.get("atlas"):
-        text += f"Regions come from the label image {Path(str(settings['atlas'])).name}, given by the user. "
+        return text + f"Regions come from the label image {Path(str(settings['atlas'])).name}, given by the user."
     return text + (
         "Deep grey nuclei come from the CIT168 atlas [@pauli2018]; thalamus, hippocampus and amygdala from the "
-        "Melbourne subcortex atlas [@tian2020]; cortical regions from the Desikan-Killiany atlas [@desikan2006]."
+        "Melbourne subcortex atlas [@tian2020]; cortical regions from the Desikan-Killiany atlas [@desikan2006]. The "
+        "dentate nucleus comes from a prior made for qsmprep from published positions and volumes."
     )
 
 

@@ -178,8 +178,8 @@ def _scaling(scaling: Mapping[str, Any]) -> str:
 
 def _words(key: str) -> str:
     """CamelCase key of a sidecar in words."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key)
-    return words[:1].upper() + "".join(c if words[i : i + 2].isupper() else c.lower() for i, c in enumerate(words[1:]))
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key).split(" ")
+    return " ".join([words[0], *(word if word.isupper() else word.lower() for word in words[1:])])
 
 
 def _plain(value: Any) -> str:

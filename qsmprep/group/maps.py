@@ -1,0 +1,150 @@
+"""Mean, standard deviation and count of χ over participants in template space, one image in memory at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Volume = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One χ map in template space, and the mask of where it counts (None: where it is not 0)."""
+
+    run: str
+    participant: str
+    chi: Path
+    mask: Path | None = None
+
+
+@dataclass
+class Moments:
+    """Voxelwise count, mean and sum of squared deviations, updated one image at a time (Welford).
+
+    References
+    ----------
+    Welford BP. Technometrics 1962;4:419. https://doi.org/10.1080/00401706.1962.10490022
+    """
+
+    shape: tuple[int, ...]
+    n: NDArray[np.int16] = field(init=False)
+    mean: Volume = field(init=False)
+    squares: Volume = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.n = np.zeros(self.shape, np.int16)
+        self.mean = np.zeros(self.shape)
+        self.squares = np.zeros(self.shape)
+
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Count `values` (x, y, z) where `valid`."""
+        self.n[valid] += 1
+        step = values[valid] - self.mean[valid]
+        self.mean[valid] += step / self.n[valid]
+        self.squares[valid] += step * (values[valid] - self.mean[valid])
+
+    def sd(self) -> Volume:
+        """Sample standard deviation; 0 where fewer than two were counted."""
+        return np.sqrt(np.divide(self.squares, self.n - 1, out=np.zeros(self.shape), where=self.n > 1))
+
+
+@dataclass(frozen=True)
+class GroupMap:
+    """χ over participants: mean and SD [ppm] (0 where `n` is 0) and the number of participants counted per voxel."""
+
+    mean: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    n: NDArray[np.int16]
+    affine: NDArray[np.float64]
+    participants: tuple[str, ...]
+    excluded: tuple[tuple[str, str], ...]
+
+
+def mean_map(sources: Sequence[Source]) -> GroupMap:
+    """Mean χ over participants; voxels outside a participant's mask are not counted.
+
+    Every participant counts once: several runs or sessions of one are averaged first. Images on another grid than most
+    are left out, and so are unreadable ones; `excluded` says which and why.
+
+    Parameters
+    ----------
+    sources : maps in the same space
+
+    Raises
+    ------
+    ValueError
+        If there is no readable image.
+    """
+    import nibabel as nib
+
+    usable, excluded, affine, shape = _same_grid(sources)
+    moments = Moments(shape)
+    counted = []
+    for participant in sorted({source.participant for source in usable}):
+        within = Moments(shape)
+        for source in usable:
+            if source.participant != participant:
+                continue
+            try:
+                image: Any = nib.load(source.chi)
+                values = np.asarray(image.dataobj, dtype=np.float32)
+                valid = np.isfinite(values) & _valid(source, values)
+            except (OSError, EOFError, ValueError) as error:
+                excluded.append((source.run, f"{source.chi.name} cannot be read ({error})"))
+                continue
+            within.add(values, valid)
+        if within.n.any():
+            moments.add(within.mean, within.n > 0)
+            counted.append(participant)
+    if not counted:
+        raise ValueError("none of the χ maps in template space has a voxel that can be counted")
+    mean, sd = moments.mean.astype(np.float32), moments.sd().astype(np.float32)
+    return GroupMap(mean, sd, moments.n, affine, tuple(counted), tuple(excluded))
+
+
+def _valid(source: Source, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    import nibabel as nib
+
+    if source.mask is None:
+        return values != 0  # qsmprep writes 0 outside the mask
+    image: Any = nib.load(source.mask)
+    mask = np.asarray(image.dataobj) > 0
+    if mask.shape != values.shape:
+        raise ValueError(f"its mask {source.mask.name} has the shape {mask.shape}, the map {values.shape}")
+    return np.asarray(mask, dtype=bool)
+
+
+Grid = tuple[tuple[int, ...], tuple[float, ...]]
+
+
+def _same_grid(
+    sources: Iterable[Source],
+) -> tuple[list[Source], list[tuple[str, str]], NDArray[np.float64], tuple[int, ...]]:
+    """The sources on the commonest grid, those left out with the reason, and that grid."""
+    import nibabel as nib
+
+    grids: dict[Source, Grid] = {}
+    excluded: list[tuple[str, str]] = []
+    for source in sources:
+        try:
+            image: Any = nib.load(source.chi)
+            grids[source] = (tuple(image.shape), tuple(np.round(image.affine, 4).ravel().tolist()))
+        except Exception as error:  # nibabel raises its own kinds for what is no image
+            excluded.append((source.run, f"{source.chi.name} cannot be read ({error})"))
+    if not grids:
+        raise ValueError("there is no readable χ map in template space")
+    common = Counter(grids.values()).most_common(1)[0][0]
+    for source, grid in grids.items():
+        if grid != common:
+            found = " × ".join(str(n) for n in grid[0])
+            expected = " × ".join(str(n) for n in common[0])
+            excluded.append((source.run, f"its grid ({found}) is not that of most runs ({expected}): run it anew"))
+    usable = [source for source, grid in grids.items() if grid == common]
+    return usable, excluded, np.array(common[1]).reshape(4, 4), common[0]

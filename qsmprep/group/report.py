@@ -1,0 +1,176 @@
+"""`group/group.html`: who is in, what is missing, the mean χ map, and a plot and a row per region."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsmprep.group.collect import GroupRun, group_column, groups_of
+from qsmprep.group.maps import GroupMap
+from qsmprep.group.plots import COLORS, Point, Summary, region_svg, summarise
+from qsmprep.report.page import data_uri, write_page
+from qsmprep.report.records import read_json
+from qsmprep.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVERYBODY, UNKNOWN = "all", "no group given"
+PPB = 1000.0
+MEAN_RANGE = (-0.05, 0.15)  # ppm; a mean over persons is smoother than one of them
+_LABELLED = re.compile(r"^(?P<seg>[^.]+)\.(?P<name>.+)\.(?P<side>L|R|n/a)\.(?P<statistic>chi_mean|r2star_mean)$")
+
+
+def build_group_report(
+    folder: Path,
+    runs: Sequence[GroupRun],
+    wide: pd.DataFrame,
+    has_participants: bool,
+    means: Mapping[str, GroupMap],
+    settings: Settings,
+) -> Path:
+    """Write `group.html` into `folder` and return its path.
+
+    Parameters
+    ----------
+    runs : as `find_runs` gives them
+    wide : as `wide_table` gives it
+    has_participants : whether the input dataset has a participants.tsv
+    means : group -> mean map; '' is the key of all participants
+    """
+    groups_by_person = groups_of(wide)
+    people = dict.fromkeys(run.participant_id for run in runs)
+    names = sorted(set(groups_by_person.values())) or [EVERYBODY]
+    fallback = UNKNOWN if groups_by_person else EVERYBODY
+    if any(person not in groups_by_person for person in people) and fallback not in names:
+        names.append(fallback)
+    group_of = {person: groups_by_person.get(person, fallback) for person in people}
+    values = {
+        "title": "Group report",
+        "dataset": read_json(settings.out_dir / "dataset_description.json").get("Name") or settings.out_dir.name,
+        "n_participants": len(people),
+        "n_runs": len(runs),
+        "verdicts": sorted(Counter(run.verdict for run in runs).items()),
+        "facts": _facts(runs, wide, has_participants, group_of, names),
+        "flagged": [
+            {"name": run.name, "page": f"{run.participant_id}.html", "verdict": run.verdict, "reasons": _reasons(run)}
+            for run in runs
+            if run.verdict != "PASS" or not run.tables
+        ],
+        "space": settings.template,
+        "maps": [_map_view(name, mean, folder, settings) for name, mean in means.items()],
+        "legend": [(name, COLORS[i % len(COLORS)]) for i, name in enumerate(names)],
+        "segmentations": _segmentations(runs, wide, group_of, names),
+    }
+    return write_page(folder / "group.html", "group.html.j2", values)
+
+
+def _reasons(run: GroupRun) -> list[str]:
+    lines = list(run.reasons)
+    if not run.tables:
+        lines.append("There is no regional table of this run.")
+    if run.verdict not in ("PASS", "CHECK", "FAIL"):
+        lines.append("There are no quality numbers of this run.")
+    return lines
+
+
+def _facts(
+    runs: Sequence[GroupRun],
+    wide: pd.DataFrame,
+    has_participants: bool,
+    group_of: Mapping[str, str],
+    names: Sequence[str],
+) -> list[str]:
+    """What a reader has to know about the sample, one sentence each."""
+    lines = []
+    column = group_column(wide)
+    if not has_participants:
+        lines.append("The input dataset has no participants.tsv: persons are shown together, without groups.")
+    elif not column:
+        lines.append("participants.tsv has no column group (or diagnosis, dx, cohort): persons are shown together.")
+    else:
+        counts = Counter(group_of.values())
+        shown = ", ".join(f"{name} {counts[name]}" for name in names)
+        lines.append(f"Groups by the column '{column}' of participants.tsv: {shown}.")
+    several = [person for person, n in Counter(run.participant_id for run in runs).items() if n > 1]
+    if several:
+        plural = f"{len(several)} participants have" if len(several) > 1 else "One participant has"
+        lines.append(f"{plural} more than one run: each run is a point, and points of one person are not independent.")
+    return lines
+
+
+def _map_view(name: str, mean: GroupMap, folder: Path, settings: Settings) -> dict[str, Any]:
+    from qsmprep.report.figures import plot_map
+
+    n = len(mean.participants)
+    title = f"Mean χ, {name or 'all'} ({n} participant{'s' if n != 1 else ''})"
+    label = "".join(c for c in name if c.isalnum())
+    out = folder / "figures" / f"{f'group-{label}_' if name else ''}space-{settings.template}_desc-mean_Chimap.webp"
+    often = mean.n >= max(1, math.ceil(n / 2))
+    vmin, vmax = MEAN_RANGE
+    plot_map(mean.mean, mean.affine, often, out, vmin=vmin, vmax=vmax, unit="ppm", title=title)
+    return {"uri": data_uri(out), "title": title, "excluded": [f"{run}: {why}" for run, why in mean.excluded]}
+
+
+def _segmentations(
+    runs: Sequence[GroupRun], wide: pd.DataFrame, group_of: Mapping[str, str], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    labels = {column: match for column in wide.columns if (match := _LABELLED.match(str(column)))}
+    verdicts = [run.verdict for run in runs]
+    points: dict[tuple[str, str], dict[str, list[Point]]] = {}  # (segmentation, region) -> statistic -> points
+    for column, match in labels.items():
+        factor = PPB if match["statistic"] == "chi_mean" else 1.0
+        here = points.setdefault((match["seg"], match["name"]), {"chi_mean": [], "r2star_mean": []})
+        for run, value, verdict in zip(runs, wide[column], verdicts, strict=True):
+            if math.isfinite(value):
+                point = Point(group_of[run.participant_id], match["side"], factor * value, run.name, verdict)
+                here[match["statistic"]].append(point)
+    views = []
+    for seg in dict.fromkeys(seg for seg, _ in points):
+        regions = {name: found for (owner, name), found in points.items() if owner == seg}
+        views.append(_segmentation(seg, regions, labels.values(), len(runs), names))
+    return views
+
+
+def _segmentation(
+    seg: str, regions: Mapping[str, Mapping[str, list[Point]]], labels: Any, n_runs: int, names: Sequence[str]
+) -> dict[str, Any]:
+    sides_of: dict[str, list[str]] = {}
+    for match in labels:
+        if match["seg"] == seg and match["statistic"] == "chi_mean":
+            sides_of.setdefault(match["name"], []).append(match["side"])
+    heads = [f"χ {name}" for name in names] + [f"R2* {name}" for name in names] + ["n", "missing"]
+    rows = []
+    for name, found in regions.items():
+        for side in sides_of.get(name, []):
+            here = {statistic: [p for p in found[statistic] if p.hemisphere == side] for statistic in found}
+            cells = [
+                _summary_cell(summarise(point for point in here[statistic] if point.group == group))
+                for statistic in ("chi_mean", "r2star_mean")
+                for group in names
+            ]
+            n = len(here["chi_mean"])
+            counts = [{"text": str(count), "key": str(count)} for count in (n, n_runs - n)]
+            rows.append({"name": name, "side": side, "cells": cells + counts})
+    return {
+        "name": seg,
+        "id": "seg-" + re.sub(r"[^A-Za-z0-9_-]", "-", seg),
+        "heads": heads,
+        "rows": rows,
+        "regions": [
+            {"name": name, "svg": region_svg(found["chi_mean"], names, "ppb")}
+            for name, found in regions.items()
+            if found["chi_mean"]
+        ],
+    }
+
+
+def _summary_cell(found: Summary) -> dict[str, str]:
+    if not found.n:
+        return {"text": "", "key": ""}
+    spread = "" if math.isnan(found.sd) else f" ({found.sd:.1f})"
+    return {"text": f"{found.mean:.1f}{spread}", "key": f"{found.mean:.6g}"}

@@ -1,0 +1,126 @@
+"""The group level: tables, mean maps and a page from the derivatives of the participant level."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qsmprep.bids.derivatives import sidecar, write_image, write_table
+from qsmprep.errors import NothingToDoError
+from qsmprep.group import collect, maps
+from qsmprep.group.collect import GroupRun
+from qsmprep.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("qsmprep")
+MAX_GROUPS = 6  # of participants.tsv's column `group` that get a mean map of their own
+
+
+def run_group(settings: Settings) -> Path:
+    """Write `group/regions.tsv`, `group/regions_wide.tsv`, mean χ maps and `group/group.html`; returns the page.
+
+    Raises
+    ------
+    NothingToDoError
+        If the output dataset has no regional table and no χ map in template space (of the participants asked for).
+    InputError
+        If participants.tsv or a regional table cannot be used.
+    """
+    folder = settings.out_dir / "group"
+    runs = collect.find_runs(settings.out_dir, settings.participant_label, settings.session_label)
+    sources = template_maps(runs, settings.template)
+    if not any(run.tables for run in runs) and not sources:
+        raise NothingToDoError(_nothing(settings, len(runs)))
+    participants = collect.read_participants(settings.bids_dir)
+    long = collect.long_table(runs)
+    wide = collect.wide_table(runs, long, participants)
+    entities = [
+        column for column in long.columns if column not in ("seg", "region", "hemisphere", "statistic", "value")
+    ]
+    write_table(folder / "regions.tsv", long, collect.long_columns(long.columns))
+    write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities))
+    logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
+
+    failed = {run.name for run in runs if run.verdict == "FAIL"}
+    usable = [source for source in sources if source.run not in failed]
+    means = _write_maps(usable, wide, folder, settings)
+
+    from qsmprep.group.report import build_group_report
+
+    return build_group_report(folder, runs, wide, participants is not None, means, settings)
+
+
+def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:
+    """The χ map of each run in template space, with its mask there if there is one."""
+    sources = []
+    for run in runs:
+        found = sorted(run.folder.glob(f"{run.name}_space-{space}*_Chimap.nii*"))
+        found = [path for path in found if "_desc-" not in path.name]
+        if found:
+            stem = found[0].name.split("_Chimap")[0]
+            masks = sorted(run.folder.glob(f"{stem}_desc-qsm_mask.nii*"))
+            sources.append(maps.Source(run.name, run.participant_id, found[0], masks[0] if masks else None))
+    return sources
+
+
+def _write_maps(
+    sources: Sequence[maps.Source], wide: pd.DataFrame, folder: Path, settings: Settings
+) -> dict[str, maps.GroupMap]:
+    """Mean, SD and count over all participants and per group; '' is the key of all."""
+    if not sources:
+        return {}
+    parts: dict[str, list[maps.Source]] = {"": list(sources)}
+    groups = collect.groups_of(wide)
+    names = sorted(set(groups.values()))
+    if 1 < len(names) <= MAX_GROUPS:
+        parts |= {name: [source for source in sources if groups.get(source.participant) == name] for name in names}
+    means = {}
+    for name, members in parts.items():
+        try:
+            means[name] = maps.mean_map(members)
+        except ValueError as error:
+            logger.warning("No mean χ map%s: %s", f" of group {name}" if name else "", error)
+            continue
+        _write_map(means[name], name, members, folder, settings)
+    return means
+
+
+def _write_map(
+    group_map: maps.GroupMap, name: str, members: Sequence[maps.Source], folder: Path, settings: Settings
+) -> None:
+    label = "".join(c for c in name if c.isalnum())
+    prefix = f"group-{label}_" if name else ""
+    by_mask = sum(1 for member in members if member.mask is not None)
+    for desc, data, units, text in (
+        ("mean", group_map.mean, "ppm", "Mean χ over participants"),
+        ("sd", group_map.sd, "ppm", "Standard deviation of χ over participants"),
+        ("n", group_map.n, "1", "Number of participants counted in each voxel"),
+    ):
+        meta = sidecar(
+            settings,
+            sources=[member.chi for member in members],
+            description=f"{text}{f' of group {name}' if name else ''}; runs of one participant are averaged first",
+            units=units,
+            skull_stripped=True,
+            resolution="that of the participants' maps",
+            Participants=list(group_map.participants),
+            Excluded=[f"{run}: {reason}" for run, reason in group_map.excluded] or None,
+            CountedVoxels=f"inside the mask of χ ({by_mask} runs), where χ is not 0 ({len(members) - by_mask} runs)",
+        )
+        path = folder / f"{prefix}space-{settings.template}_desc-{desc}_Chimap.nii.gz"
+        write_image(path, data, group_map.affine, meta)
+
+
+def _nothing(settings: Settings, n_runs: int) -> str:
+    asked = [f"sub-{label}" for label in settings.participant_label] + [f"ses-{s}" for s in settings.session_label]
+    scope = f" of {', '.join(asked)}" if asked else ""
+    found = f"found {n_runs} run{'s' if n_runs != 1 else ''} without regional numbers" if n_runs else "found none"
+    return (
+        f"{settings.out_dir}: no results{scope} to put together: expected files such as "
+        f"sub-01/anat/sub-01_seg-deepgrey_desc-stats_dseg.tsv, {found}. Run the participant level first: "
+        f"qsmprep {settings.bids_dir} {settings.out_dir} participant"
+    )
