@@ -127,6 +127,11 @@ def forward_field(
     ValueError
         If `chi` is no volume, or `pad` is not more than 1.
 
+    Notes
+    -----
+    Voxels are band-limited points. With B0 oblique to the axes a surface as sharp as one voxel rings by about 1 % of
+    its step along the axes; compute on a finer grid and average where that matters.
+
     References
     ----------
     Jenkinson M, et al. Magn Reson Med 2004;52:471. https://doi.org/10.1002/mrm.20194
