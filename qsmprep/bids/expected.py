@@ -32,7 +32,7 @@ def memory_gb(
 
 def disk_gb(shape: tuple[int, int, int], echoes: int) -> float:
     """Estimated size of a run's files in the working directory [GB]: 4 bytes x (40 + 8 x echoes) x voxels."""
-    return round(BYTES * (WORK_VOLUMES + WORK_VOLUMES_PER_ECHO * echoes) * math.prod(shape) / 1e9, 2)
+    return round(BYTES * (WORK_VOLUMES + WORK_VOLUMES_PER_ECHO * echoes) * math.prod(shape) / 1e9, 5)
 
 
 def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:

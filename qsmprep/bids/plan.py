@@ -23,7 +23,14 @@ from .sidecars import Sidecars
 if TYPE_CHECKING:
     from ..settings import Settings
 
-__all__ = ["Echo", "Plan", "Run", "Skipped", "make_plan", "nothing_to_do"]
+__all__ = ["Echo", "Plan", "Run", "Skipped", "check_request", "make_plan", "nothing_to_do"]
+
+
+def check_request(settings: Settings) -> tuple[tuple[str, ...], BidsFilter]:
+    """Participants and filter that the settings ask for; raises like `make_plan`, without opening an image."""
+    check_dataset(settings.bids_dir)
+    filters = read_filter(settings.bids_filter_file)
+    return choose_participants(settings.bids_dir, settings.participant_label), filters
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -44,9 +51,7 @@ def make_plan(settings: Settings) -> Plan:
     NothingToDoError
         If the dataset has no participants.
     """
-    check_dataset(settings.bids_dir)
-    filters = read_filter(settings.bids_filter_file)
-    participants = choose_participants(settings.bids_dir, settings.participant_label)
+    participants, filters = check_request(settings)
     files = find_images(settings, participants)
     found = group_images(files, filters, settings.session_label)
     masks = [image for dataset in settings.derivatives for image in find_derivative_images(dataset, participants)]

@@ -143,7 +143,7 @@ def check_resources(plan: Plan, settings: Settings) -> list[str]:
             f"--work-dir has {free:.1f} GB free; all runs together may need up to {total:.1f} GB (see --clean-workdir)"
         )
     warnings += [
-        f"{run.name} may need {run.memory_gb:.1f} GB of memory, more than --mem-gb {settings.mem_gb:g}: it may be killed"
+        f"{run.name} may need {run.memory_gb:.1f} GB of memory, more than --mem-gb {settings.mem_gb:g}"
         for run in plan.runs
         if run.memory_gb > settings.mem_gb
     ]

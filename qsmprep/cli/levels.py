@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..bids.dataset import write_dataset_files
-from ..bids.derivatives import atomic_write_text
-from ..bids.index import check_dataset
+from ..bids.derivatives import atomic_write_text, derivative_path, write_json
 from ..bids.model import Plan
-from ..bids.plan import make_plan, nothing_to_do
+from ..bids.names import split_name
+from ..bids.plan import check_request, make_plan, nothing_to_do
 from ..bids.validation import validate_dataset
 from ..errors import NothingToDoError, QsmprepError, UsageError
 from ..settings import Settings
@@ -38,7 +39,7 @@ class StepFailure:
 
 def run_participant_level(settings: Settings) -> int:
     """Plan, check, run, report. Returns the exit code; faults are raised as QsmprepError."""
-    check_dataset(settings.bids_dir)
+    check_request(settings)  # all that can be told without opening an image, before anything is written
     warnings = check_folders(settings)
     if not settings.dry_run:
         _prepare_folders(settings)
@@ -49,14 +50,16 @@ def run_participant_level(settings: Settings) -> int:
         if not plan.runs:
             raise nothing_to_do(plan, settings)
         return 0
-    atomic_write_text(settings.out_dir / "logs" / "plan.json", plan.to_json())
+    _write_plan(plan, settings)
     if not plan.runs:
         _write_failures(settings, plan, ())
         raise nothing_to_do(plan, settings)
     if not settings.skip_bids_validation and not settings.reports_only:
         for line in validate_dataset(settings.bids_dir).lines():
             logger.info(line)
-    for warning in (*warnings, *check_resources(plan, settings)):
+    if not settings.reports_only:
+        warnings += check_resources(plan, settings)
+    for warning in warnings:
         logger.warning("warning: %s", warning)
     for entry in plan.skipped:
         logger.warning("cannot be processed: %s: %s", entry.path_or_run, entry.reason)
@@ -64,6 +67,7 @@ def run_participant_level(settings: Settings) -> int:
     if not settings.reports_only:
         atomic_write_text(settings.out_dir / "logs" / "settings.toml", settings.to_toml())
     finished, failures = _process(plan, settings)
+    _write_failures(settings, plan, failures)  # before the reports, which show them
     failures = (*failures, *_make_reports(plan, settings))
     _write_failures(settings, plan, failures)
     print_summary(plan, settings, finished, failures)
@@ -80,10 +84,11 @@ def _prepare_folders(settings: Settings) -> None:
 def _process(plan: Plan, settings: Settings) -> tuple[Sequence[str], tuple[Any, ...]]:
     """Names of the runs that are done, and the failures."""
     if settings.reports_only:
-        return [run.name for run in plan.runs], ()
+        maps = {r.name: derivative_path(settings.out_dir, r.entities, "Chimap") for r in plan.runs}
+        return [name for name, path in maps.items() if path.is_file()], ()
     from ..workflows.run import run_participants
 
-    logger.info("processing %d runs on %d CPUs", len(plan.runs), settings.nprocs)
+    logger.info("runs to process: %d, CPUs: %d", len(plan.runs), settings.nprocs)
     outcome = run_participants(plan, settings)
     return outcome.finished, tuple(outcome.failed)
 
@@ -95,7 +100,7 @@ def _make_reports(plan: Plan, settings: Settings) -> list[StepFailure]:
     from ..report.subject import build_subject_report
 
     steps: list[tuple[str, Any]] = [
-        (f"sub-{subject}", lambda subject=subject: build_subject_report(settings.out_dir, subject, settings, plan))
+        (f"sub-{subject}", lambda subject=subject: build_subject_report(settings.out_dir, subject, plan, settings))
         for subject in plan.subjects
     ]
     steps.append(("index.html", lambda: build_index(settings.out_dir)))
@@ -113,10 +118,36 @@ def _make_reports(plan: Plan, settings: Settings) -> list[StepFailure]:
     return failures
 
 
+def _write_plan(plan: Plan, settings: Settings) -> None:
+    """Write logs/plan.json. A call for some participants keeps what earlier calls planned for others (cluster jobs)."""
+    path = settings.out_dir / "logs" / "plan.json"
+    content = plan.to_dict()
+    if settings.participant_label:
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            others = set(before["participants"]) - set(plan.participants)
+            content["participants"] = sorted({*plan.participants, *others})
+            content["runs"] += [run for run in before["runs"] if run["entities"]["subject"] in others]
+            for key in ("skipped", "passed_over"):
+                content[key] += [e for e in before[key] if _subject_of(e["path_or_run"]) in others]
+        except (OSError, ValueError, KeyError, TypeError):
+            logger.debug("no earlier plan to keep")
+    write_json(path, content)
+
+
+def _subject_of(path_or_run: str) -> str:
+    return split_name(path_or_run)[0].get("subject", "")
+
+
 def _write_failures(settings: Settings, plan: Plan, failures: Sequence[Any]) -> None:
     """Write logs/failures.tsv; rows of participants that were not part of this call stay."""
     path = settings.out_dir / "logs" / "failures.tsv"
-    rows = [row for row in _read_failures(path) if row["participant"].removeprefix("sub-") not in plan.participants]
+    rows = [
+        row
+        for row in _read_failures(path)
+        if row["participant"].removeprefix("sub-") not in plan.participants
+        or (settings.reports_only and row["stage"] not in ("report", "input"))
+    ]
     for failure in failures:
         participant = failure.run.split("_")[0] if failure.run.startswith("sub-") else "n/a"
         crash_file = Path(failure.crash_file)

@@ -1,0 +1,538 @@
+import gzip
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import SHAPE, TE, wrapped
+
+from qsmprep.bids.plan import make_plan, nothing_to_do
+from qsmprep.errors import NothingToDoError, UsageError
+from qsmprep.settings import Settings
+
+
+def plan_of(dataset, **options):
+    return make_plan(Settings(bids_dir=dataset.root, out_dir=dataset.root.parent / "out", nprocs=1, **options))
+
+
+def only_run(dataset, **options):
+    plan = plan_of(dataset, **options)
+    assert not plan.skipped
+    (run,) = plan.runs
+    return run
+
+
+def only_reason(dataset, **options):
+    """Reason why the only gradient echo cannot be processed."""
+    plan = plan_of(dataset, **options)
+    assert not plan.runs
+    (entry,) = plan.skipped
+    return entry.reason
+
+
+def rewrite(path, change):
+    image = nib.load(path)
+    data = np.asarray(image.dataobj).copy()
+    affine = image.affine.copy()
+    data = change(data, affine)
+    nib.save(nib.Nifti1Image(data, affine), path)
+
+
+# what is taken
+
+
+def test_run_has_echoes_in_order_with_magnitude_and_phase(dataset):
+    dataset.gre()
+    run = only_run(dataset)
+    assert run.te == TE
+    assert [echo.phase.name for echo in run.echoes] == [f"sub-01_echo-{i}_part-phase_MEGRE.nii.gz" for i in (1, 2, 3)]
+    assert all(echo.magnitude and echo.volume is None for echo in run.echoes)
+    assert run.shape == SHAPE
+    assert run.voxel_size == pytest.approx((2, 2, 2))
+    assert (run.name, run.subject, run.session) == ("sub-01", "01", None)
+    assert run.phase_scaling.slope == pytest.approx(np.pi / 4096, rel=0.01)
+    assert "sub-01/anat/sub-01_Chimap.nii.gz" in run.outputs
+
+
+def test_groups_by_every_entity_but_echo_and_part(dataset):
+    dataset.gre(session="1", acq="hi", run="01")
+    dataset.gre(session="1", acq="hi", run="02")
+    dataset.gre(session="2", acq="lo")
+    dataset.gre(session="1", acq="hi", run="01", rec="dis2d", mt="on")
+    plan = plan_of(dataset)
+    assert sorted(run.name for run in plan.runs) == [
+        "sub-01_ses-1_acq-hi_rec-dis2d_run-01_mt-on",
+        "sub-01_ses-1_acq-hi_run-01",
+        "sub-01_ses-1_acq-hi_run-02",
+        "sub-01_ses-2_acq-lo",
+    ]
+    assert all(len(run.echoes) == 3 for run in plan.runs)
+
+
+@pytest.mark.parametrize("suffix", ["MEGRE", "T2starw", "T1w", "GRE"])
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_takes_any_suffix_with_phase_compressed_or_not(dataset, suffix, extension):
+    dataset.gre(te=(0.02,), suffix=suffix, extension=extension, number_echoes=False)
+    run = only_run(dataset)
+    assert len(run.echoes) == 1
+    assert run.suffix == suffix
+    assert not any("R2starmap" in name for name in run.outputs)
+    assert any("single echo" in note for note in run.notes)
+
+
+def test_takes_legacy_swi_folder(dataset):
+    dataset.gre(te=(0.02,), suffix="GRE", datatype="swi", number_echoes=False)
+    dataset.image("sub-01/swi/sub-01_swi.nii.gz", np.ones(SHAPE, np.float32))
+    plan = plan_of(dataset)
+    assert len(plan.runs) == 1
+    assert "already processed" in plan.passed_over[0].reason
+
+
+def test_magnitude_without_part_entity_goes_with_its_phase(dataset):
+    for path in dataset.gre():
+        if "part-mag" in path.name:
+            path.rename(path.with_name(path.name.replace("_part-mag", "")))
+    assert all(echo.magnitude for echo in only_run(dataset).echoes)
+
+
+def test_takes_real_and_imaginary_parts(dataset):
+    dataset.gre(parts=("real", "imag"))
+    run = only_run(dataset)
+    assert all(echo.real and echo.imag and not echo.phase for echo in run.echoes)
+    assert run.phase_scaling is None
+    assert any("R2starmap" in name for name in run.outputs)
+
+
+def test_takes_echoes_along_the_fourth_axis(dataset):
+    phase = np.stack([np.rint(wrapped(te) / np.pi * 4096).astype(np.int16) for te in TE], axis=-1)
+    sidecar = {"EchoTime": list(TE), "MagneticFieldStrength": 3}
+    dataset.image("sub-01/anat/sub-01_part-phase_MEGRE.nii.gz", phase, sidecar)
+    dataset.image("sub-01/anat/sub-01_part-mag_MEGRE.nii.gz", abs(phase) + np.int16(1), sidecar)
+    run = only_run(dataset)
+    assert [(echo.te, echo.volume) for echo in run.echoes] == [(te, i) for i, te in enumerate(TE)]
+    assert len(run.files) == 2
+
+
+def test_fourth_axis_and_echo_times_must_agree(dataset):
+    phase = np.stack([wrapped(te).astype(np.float32) for te in TE], axis=-1)
+    dataset.image(
+        "sub-01/anat/sub-01_part-phase_MEGRE.nii.gz", phase, {"EchoTime": [0.004], "MagneticFieldStrength": 3}
+    )
+    assert "has 3 volumes, but EchoTime in its sidecar lists 1" in only_reason(dataset)
+
+
+def test_sidecars_in_the_root_are_inherited(dataset):
+    for number, path in enumerate(dataset.gre(parts=("phase", "mag"), sidecar={})):
+        dataset.json(str(path.relative_to(dataset.root)).replace(".nii.gz", ".json"), {"EchoTime": TE[number // 2]})
+    dataset.json("MEGRE.json", {"MagneticFieldStrength": 7})
+    run = only_run(dataset)
+    assert run.b0 == 7
+    assert run.te == TE
+
+
+def test_indexes_only_the_participants_that_were_asked_for(dataset):
+    dataset.gre("01")
+    dataset.gre("02")
+    plan = plan_of(dataset, participant_label=("sub-02",))
+    assert plan.participants == ("02",)
+    assert [run.subject for run in plan.runs] == ["02"]
+
+
+def test_database_is_kept_and_serves_other_participants(dataset, tmp_path):
+    dataset.gre("01")
+    dataset.gre("02")
+    kept = tmp_path / "database"
+    assert plan_of(dataset, participant_label=("01",), bids_database_dir=kept, dry_run=True).runs
+    assert not kept.exists()
+    plan_of(dataset, participant_label=("01",), bids_database_dir=kept)
+    assert kept.exists()
+    plan = plan_of(dataset, participant_label=("02",), bids_database_dir=kept)
+    assert [run.subject for run in plan.runs] == ["02"]
+    assert any("delete it" in note for note in plan.notes)
+
+
+def test_only_wanted_sessions_are_planned_but_t1w_may_come_from_another(dataset):
+    dataset.gre(session="1")
+    dataset.gre(session="2")
+    dataset.t1w(session="1")
+    run = only_run(dataset, session_label=("ses-2",))
+    assert run.session == "2"
+    assert run.t1w.name == "sub-01_ses-1_T1w.nii.gz"
+    assert "ses-1" in run.t1w_reason
+
+
+# orientation
+
+
+def rotation(axis, degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    i, j = [k for k in range(3) if k != axis]
+    matrix = np.eye(3)
+    matrix[i, i] = matrix[j, j] = c
+    matrix[i, j], matrix[j, i] = -s, s
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        (np.diag([1.0, 1, 1]), (0, 0, 1)),
+        (np.diag([-1.0, 1, 1]), (0, 0, 1)),  # LAS
+        (np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]), (0, 1, 0)),  # sagittal: voxel axes A, S, R
+        (np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]), (0, -1, 0)),  # coronal: R, I, A
+    ],
+)
+def test_b0_direction_is_scanner_z_in_voxel_axes(dataset, axes, expected):
+    affine = np.eye(4)
+    affine[:3, :3] = axes @ np.diag([0.8, 1.0, 2.0])
+    dataset.gre(affine=affine)
+    run = only_run(dataset)
+    assert run.b0_dir == pytest.approx(expected)
+    assert run.obliquity == pytest.approx(0, abs=1e-4)
+    assert run.voxel_size == pytest.approx((0.8, 1.0, 2.0))
+
+
+def test_oblique_slices_give_tilted_b0_and_its_angle(dataset):
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(0, 20) @ np.diag([0.8, 0.8, 2.0])
+    dataset.gre(affine=affine)
+    run = only_run(dataset)
+    assert run.obliquity == pytest.approx(20, abs=1e-3)
+    assert run.b0_dir == pytest.approx((0, np.sin(np.radians(20)), np.cos(np.radians(20))), abs=1e-5)
+    assert np.linalg.norm(run.b0_dir) == pytest.approx(1)
+
+
+# field strength
+
+
+def test_imaging_frequency_wins_within_five_percent(dataset):
+    dataset.gre(te=(0.02,), sidecar={"EchoTime": 0.02, "MagneticFieldStrength": 3, "ImagingFrequency": 123.25})
+    run = only_run(dataset)
+    assert run.b0 == pytest.approx(123.25 / 42.577478518)
+    assert run.nominal_field == 3
+    assert "ImagingFrequency" in run.b0_source
+
+
+def test_imaging_frequency_that_contradicts_the_field_is_not_used(dataset):
+    dataset.gre(te=(0.02,), sidecar={"EchoTime": 0.02, "MagneticFieldStrength": 3, "ImagingFrequency": 63.9})
+    run = only_run(dataset)
+    assert run.b0 == 3
+    assert any("not used" in note for note in run.notes)
+
+
+def test_missing_field_strength_is_asked_for_and_can_be_given(dataset):
+    dataset.gre(te=(0.02,), sidecar={"EchoTime": 0.02})
+    assert "give --field-strength" in only_reason(dataset)
+    assert only_run(dataset, field_strength=1.5).b0 == 1.5
+
+
+# which T1w
+
+
+def test_prefers_t1w_of_the_session_then_normalised_then_latest(dataset):
+    dataset.gre(session="2")
+    dataset.t1w(session="1", run="3", rec="norm")
+    dataset.t1w(session="2", run="1", sidecar={"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM"]})
+    dataset.t1w(session="2", run="2", sidecar={"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM"]})
+    dataset.t1w(session="2", run="9")
+    run = only_run(dataset)
+    assert run.t1w.name == "sub-01_ses-2_run-2_T1w.nii.gz"
+    assert run.t1w_reason == "1 of 4 T1w images: pre-scan normalised, the latest run"
+
+
+def test_t1w_with_phase_is_a_gradient_echo_not_an_anatomical_image(dataset):
+    dataset.gre(te=(0.008,), suffix="T1w", number_echoes=False)
+    run = only_run(dataset)
+    assert run.t1w is None
+    assert "no T1w image" in run.t1w_reason
+
+
+def test_damaged_t1w_is_left_aside_and_said_so(dataset):
+    dataset.gre()
+    dataset.t1w(run="1")
+    dataset.t1w(run="2").write_bytes(b"")
+    run = only_run(dataset)
+    assert run.t1w.name == "sub-01_run-1_T1w.nii.gz"
+    assert "left aside" in run.t1w_reason
+    assert "zero bytes" in run.t1w_reason
+
+
+# masks from elsewhere
+
+
+def test_takes_brain_mask_on_the_same_grid_from_derivatives(dataset, tmp_path):
+    dataset.gre(acq="hi")
+    folder = tmp_path / "masks" / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[3:9, 3:9, 3:9] = 1
+    nib.save(nib.Nifti1Image(mask, np.diag([2.0, 2, 2, 1])), folder / "sub-01_acq-hi_desc-brain_mask.nii.gz")
+    nib.save(nib.Nifti1Image(mask, np.diag([1.0, 1, 1, 1])), folder / "sub-01_space-T1w_desc-brain_mask.nii.gz")
+    run = only_run(dataset, derivatives=(tmp_path / "masks",))
+    assert run.mask.name == "sub-01_acq-hi_desc-brain_mask.nii.gz"
+    (folder / "sub-01_acq-hi_desc-brain_mask.nii.gz").unlink()
+    run = only_run(dataset, derivatives=(tmp_path / "masks",))
+    assert run.mask is None
+    assert any("precomputed mask not used" in note for note in run.notes)
+
+
+# faults: a plain reason, the others go on
+
+
+def test_missing_magnitude_is_processed_with_a_note(dataset):
+    dataset.gre(parts=("phase",))
+    run = only_run(dataset)
+    assert all(echo.magnitude is None for echo in run.echoes)
+    assert any("no magnitude" in note for note in run.notes)
+    assert not any("R2starmap" in name for name in run.outputs)
+
+
+def test_missing_phase_is_passed_over(dataset):
+    dataset.gre(parts=("mag",))
+    plan = plan_of(dataset)
+    assert not plan.runs
+    assert all("magnitude without phase" in entry.reason for entry in plan.passed_over)
+
+
+def test_echo_that_lacks_a_part_is_left_out_with_a_note(dataset):
+    paths = dataset.gre()
+    next(p for p in paths if "echo-3_part-mag" in p.name).unlink()
+    run = only_run(dataset)
+    assert run.te == TE[:2]
+    assert any("echo 3 is left out" in note for note in run.notes)
+
+
+def test_real_without_imaginary_part_cannot_be_processed(dataset):
+    dataset.gre(parts=("real", "mag"))
+    assert "no part-imag" in only_reason(dataset)
+
+
+def test_missing_echo_time_names_the_file(dataset):
+    dataset.gre(te=(0.02,), sidecar={"MagneticFieldStrength": 3})
+    reason = only_reason(dataset)
+    assert "EchoTime" in reason
+    assert "sub-01_echo-1_part-phase_MEGRE.nii.gz" in reason
+
+
+def test_echo_time_in_milliseconds_is_refused(dataset):
+    dataset.gre(te=(0.02,), sidecar={"MagneticFieldStrength": 3, "EchoTime": 20})
+    assert "milliseconds" in only_reason(dataset)
+
+
+def test_duplicate_echo_times_are_refused(dataset):
+    dataset.gre(sidecar={"MagneticFieldStrength": 3, "EchoTime": 0.004})
+    assert "the same EchoTime (4 ms)" in only_reason(dataset)
+
+
+def test_unsorted_echo_times_are_sorted_with_a_note(dataset):
+    dataset.gre(te=TE[::-1])
+    run = only_run(dataset)
+    assert run.te == TE
+    assert any("do not follow the echo times" in note for note in run.notes)
+
+
+def _nan(data, affine):
+    data = data.astype(np.float32)
+    data[1, 1, 1:3] = np.nan
+    return data
+
+
+def _moved(data, affine):
+    affine[0, 3] += 1
+    return data
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "words"),
+    [
+        ("phase", _nan, "has 2 of 1680 voxels that are NaN or infinite"),
+        ("mag", _nan, "NaN or infinite"),
+        ("phase", lambda data, affine: data[:, :, :-1], "14 x 12 x 9 voxels"),
+        ("phase", lambda data, affine: np.zeros_like(data), "is constant: every voxel is 0"),
+        ("mag", _moved, "1 mm apart"),
+    ],
+)
+def test_bad_image_is_refused_by_name_and_other_runs_go_on(dataset, part, change, words):
+    paths = dataset.gre("01")
+    dataset.gre("02")
+    bad = next(p for p in paths if f"echo-2_part-{part}" in p.name)
+    rewrite(bad, change)
+    plan = plan_of(dataset)
+    assert [run.subject for run in plan.runs] == ["02"]
+    (entry,) = plan.skipped
+    assert words in entry.reason
+    assert bad.name in entry.reason
+
+
+@pytest.mark.parametrize("part", ["mag", "phase"])
+def test_truncated_gz_is_refused(dataset, part):
+    bad = next(p for p in dataset.gre() if f"echo-2_part-{part}" in p.name)
+    bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2])
+    reason = only_reason(dataset)
+    assert bad.name in reason
+    assert "cut off or damaged" in reason
+
+
+def test_gz_with_wrong_checksum_is_refused(dataset):
+    bad = dataset.gre()[0]
+    content = bytearray(bad.read_bytes())
+    content[-8] ^= 0xFF
+    bad.write_bytes(bytes(content))
+    assert bad.name in only_reason(dataset)
+
+
+def test_truncated_nii_is_refused(dataset):
+    bad = dataset.gre(extension=".nii")[1]
+    bad.write_bytes(bad.read_bytes()[:-500])
+    assert bad.name in only_reason(dataset)
+
+
+def test_zero_byte_files_and_text_are_refused(dataset):
+    first, second = dataset.gre("01")[0], dataset.gre("02")[1]
+    first.write_bytes(b"")
+    second.write_bytes(gzip.compress(b"no image"))
+    reasons = [entry.reason for entry in plan_of(dataset).skipped]
+    assert "is empty (zero bytes)" in reasons[0]
+    assert "no readable NIfTI image" in reasons[1]
+
+
+def test_broken_link_is_refused(dataset):
+    path = dataset.gre()[0]
+    path.unlink()
+    path.symlink_to(dataset.root / "annex" / "gone")
+    assert "a file that is not there" in only_reason(dataset)
+
+
+def test_damaged_sidecar_is_refused(dataset):
+    path = dataset.gre()[1]
+    path.with_name(path.name.replace(".nii.gz", ".json")).write_text("{")
+    assert "not readable as JSON" in only_reason(dataset)
+
+
+def test_implausible_phase_is_refused(dataset):
+    paths = dataset.gre(te=(0.004,))
+    ramp = np.random.default_rng(0).normal(0, 30, SHAPE)
+    rewrite(paths[1], lambda data, affine: ramp.astype(np.float32))
+    assert "Expected wrapped phase" in only_reason(dataset)
+
+
+def test_other_phase_images_are_passed_over_with_reasons(dataset):
+    dataset.gre()
+    data = wrapped(0.01).astype(np.float32)
+    for name in (
+        "sub-01/func/sub-01_task-rest_part-phase_bold",
+        "sub-01/dwi/sub-01_part-phase_dwi",
+        "sub-01/anat/sub-01_inv-1_part-phase_MP2RAGE",
+        "sub-01/anat/sub-01_T2w",
+    ):
+        dataset.image(name + ".nii.gz", data, {"EchoTime": 0.01})
+    plan = plan_of(dataset)
+    assert len(plan.runs) == 1
+    reasons = {Path(entry.path_or_run).name: entry.reason for entry in plan.passed_over}
+    assert "bold phase in func/" in reasons["sub-01_task-rest_part-phase_bold.nii.gz"]
+    assert "dwi phase in dwi/" in reasons["sub-01_part-phase_dwi.nii.gz"]
+    assert "MP2RAGE" in reasons["sub-01_inv-1_part-phase_MP2RAGE.nii.gz"]
+    assert "not a gradient echo" in reasons["sub-01_T2w.nii.gz"]
+
+
+def test_single_coil_images_are_refused(dataset):
+    dataset.gre(coil="01")
+    dataset.gre(coil="02")
+    assert "single coils" in only_reason(dataset)
+
+
+def test_runs_that_differ_in_suffix_only_do_not_overwrite_each_other(dataset):
+    dataset.gre()
+    dataset.gre(te=(0.02,), suffix="GRE", datatype="swi", number_echoes=False)
+    plan = plan_of(dataset)
+    assert [run.suffix for run in plan.runs] == ["MEGRE"]
+    assert "the same names" in plan.skipped[0].reason
+
+
+# the request
+
+
+def test_unknown_participant_lists_those_that_are_there(dataset):
+    dataset.gre("01")
+    dataset.gre("02")
+    with pytest.raises(UsageError, match=r"03 not found.*01, 02"):
+        plan_of(dataset, participant_label=("03",))
+
+
+def test_unknown_session_lists_those_that_are_there(dataset):
+    dataset.gre(session="pre")
+    with pytest.raises(UsageError, match=r"post not found.*pre"):
+        plan_of(dataset, session_label=("post",))
+
+
+def test_dataset_without_description_says_what_to_write(dataset):
+    (dataset.root / "dataset_description.json").unlink()
+    with pytest.raises(UsageError, match=r"dataset_description\.json.*write one"):
+        plan_of(dataset)
+
+
+def test_empty_dataset_has_nothing_to_process(dataset):
+    with pytest.raises(NothingToDoError, match="no sub-"):
+        plan_of(dataset)
+
+
+def test_filter_chooses_runs_and_t1w(dataset, tmp_path):
+    for acq in ("a", "b"):
+        dataset.gre(acq=acq)
+        dataset.t1w(acq=acq)
+    choice = tmp_path / "filter.json"
+    choice.write_text(json.dumps({"gre": {"acq": "b"}, "t1w": {"acquisition": ["a", None]}, "bold": {"task": "rest"}}))
+    plan = plan_of(dataset, bids_filter_file=choice)
+    assert [run.name for run in plan.runs] == ["sub-01_acq-b"]
+    assert plan.runs[0].t1w.name == "sub-01_acq-a_T1w.nii.gz"
+    assert any("acquisition is a, wanted b" in entry.reason for entry in plan.passed_over)
+    assert "'bold'" in plan.notes[0]
+
+
+def test_filter_that_matches_nothing_says_what_it_removed(dataset, tmp_path):
+    dataset.gre(acq="a")
+    choice = tmp_path / "filter.json"
+    choice.write_text(json.dumps({"gre": {"acquisition": "z"}}))
+    settings = Settings(bids_dir=dataset.root, out_dir=tmp_path / "out", bids_filter_file=choice)
+    text = str(nothing_to_do(make_plan(settings), settings))
+    assert "6 images were removed by --bids-filter-file" in text
+    assert "acquisition is a, wanted z" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"gree": {}}', "Did you mean 'gre'"),
+        ('{"gre": {"aquisition": "a"}}', "Did you mean 'acquisition'"),
+        ('{"gre": {"part": "phase"}}', "both needed"),
+        ("[1]", "expected an object"),
+        ("{", "cannot be read as JSON"),
+    ],
+)
+def test_wrong_filter_files_are_explained(dataset, tmp_path, content, words):
+    dataset.gre()
+    choice = tmp_path / "filter.json"
+    choice.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        plan_of(dataset, bids_filter_file=choice)
+
+
+def test_plan_is_json_and_the_same_twice(dataset):
+    dataset.gre()
+    dataset.t1w()
+    first, second = plan_of(dataset).to_json(), plan_of(dataset).to_json()
+    assert first == second
+    run = json.loads(first)["runs"][0]
+    assert run["name"] == "sub-01"
+    assert run["echoes"][0]["te"] == TE[0]
+    assert run["phase_scaling"]["kind"]
+
+
+def test_memory_estimate_grows_with_echoes_and_voxels(dataset):
+    dataset.gre("01")
+    dataset.gre("02", te=(*TE, 0.016, 0.02))
+    dataset.gre("03", shape=(60, 60, 60))
+    few, many, large = plan_of(dataset).runs
+    assert few.memory_gb <= many.memory_gb < large.memory_gb
+    assert few.disk_gb <= many.disk_gb < large.disk_gb

@@ -1,0 +1,110 @@
+import tomllib
+from dataclasses import fields, replace
+
+import pytest
+
+from qsmprep.errors import UsageError
+from qsmprep.settings import NOT_STORED, Settings, preset_names, read_preset
+
+BASE = {"bids_dir": "/data", "out_dir": "/out"}
+
+
+def settings(**values):
+    return Settings.resolve({"bids_dir": "/data", "out_dir": "/out", "analysis_level": "participant", **values})
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text):
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_written_settings_give_the_same_settings_again(toml, tmp_path):
+    before = Settings(
+        bids_dir=tmp_path / "bids", out_dir=tmp_path / "out", participant_label=("sub-01", "02"), nprocs=3, mem_gb=5.5,
+        field_strength=7.0, phase_sign=-1, normalization=False, inversion="tv", derivatives=(tmp_path / "masks",),
+        atlas=tmp_path / "a.nii", atlas_labels=tmp_path / "a.tsv", random_seed=4, preset="fast",
+        vsharp=replace(Settings(tmp_path, tmp_path).vsharp, radius_max_mm=8.0),
+    )  # fmt: skip
+    after = Settings.from_toml(toml(before.to_toml()))
+    assert replace(after, config=None) == before
+    assert after.participant_label == ("01", "02")
+
+
+def test_every_field_is_stored_but_those_that_leave_no_trace(tmp_path):
+    full = Settings(
+        tmp_path / "a", tmp_path / "b", bids_filter_file=tmp_path / "f", bids_database_dir=tmp_path / "d",
+        nipype_plugin_file=tmp_path / "p", field_strength=3.0, atlas=tmp_path / "l", atlas_labels=tmp_path / "t",
+    )  # fmt: skip
+    stored = set(tomllib.loads(full.to_toml()))
+    assert stored == {f.name for f in fields(Settings)} - set(NOT_STORED)
+
+
+def test_later_sources_win(toml):
+    path = toml('unwrap = "romeo"\npreset = "fast"\ninversion = "tv"\n[rts]\nmu = 5.0\n')
+    from_file = Settings.resolve({"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group"}, config=path)
+    assert (from_file.unwrap, from_file.inversion, from_file.rts.mu) == ("romeo", "tv", 5.0)
+    assert from_file.rts.max_iterations == read_preset("fast")["rts"]["max_iterations"]
+    given = {"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group", "inversion": "rts"}
+    from_line = Settings.resolve(given, config=path, preset="fast")
+    assert (from_line.unwrap, from_line.inversion) == ("laplacian", "rts")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('unwarp = "romeo"', "'unwarp'. Did you mean 'unwrap'"),
+        ("[vsharp]\nradius_max = 3.0", "Did you mean 'vsharp.radius_max_mm'"),
+        ("max_iterations = 3", "max_iterations'"),
+        ("dry_run = true", "unknown key 'dry_run'"),
+        ('nprocs = "two"', "nprocs has to be a whole number; found 'two'"),
+        ("normalization = 1", "has to be true or false"),
+        ('participant_label = "01"', "has to be a list"),
+        ("vsharp = 3", "has to be a table"),
+        ("a = ", "not valid TOML"),
+    ],
+)
+def test_wrong_settings_files_are_explained(toml, text, words):
+    with pytest.raises(UsageError) as caught:
+        Settings.from_toml(toml(text), **BASE)
+    assert words in str(caught.value)
+
+
+def test_missing_settings_file_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="there is no file"):
+        Settings.from_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"unwrap": "romo"}, "Did you mean 'romeo'"),
+        ({"output_spaces": ("MNI152",)}, "MNI152NLin2009cAsym"),
+        ({"atlas": "/a.nii"}, "go together"),
+        ({"nprocs": 0}, "between 1 and"),
+        ({"phase_sign": 0}, "--phase-sign"),
+        ({"field_strength": 3000.0}, "--field-strength"),
+        ({"vsharp": {"radius_max_mm": 1.0, "radius_min_mm": 2.0}}, "more than vsharp.radius_max_mm"),
+        ({"rts": {"mu": 0.0}}, "rts.mu"),
+        ({"out_dir": None}, "Missing argument OUT_DIR"),
+    ],
+)
+def test_values_out_of_range_are_explained(values, words):
+    with pytest.raises(UsageError) as caught:
+        settings(**values)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_valid(name):
+    assert Settings.resolve({**BASE, "analysis_level": "participant"}, preset=name).preset == name
+
+
+def test_threads_and_memory_have_sensible_defaults():
+    assert 1 <= settings(nprocs=16).omp_nthreads <= 4
+    assert settings(nprocs=1).omp_nthreads == 1
+    assert settings().mem_gb > 0
