@@ -1,0 +1,86 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from qsmprep.errors import NothingToDoError
+from qsmprep.group import run_group
+
+SPACE = "MNI152NLin2009cAsym"
+SHAPE = (20, 24, 20)
+
+
+def fill(dataset, persons=4):
+    brain = np.zeros(SHAPE, bool)
+    brain[4:16, 4:20, 4:16] = True
+    for i in range(1, persons + 1):
+        name = f"sub-{i:02d}"
+        dataset.stats(name, [("putamen", "L", 0.05 * i), ("putamen", "R", 0.05), ("brain <stem>", "n/a", 0.001)])
+        dataset.quality(name, "FAIL" if i == persons else "PASS", ["it <moved>"] if i == persons else [])
+        dataset.chi(name, 0.01 * i * brain, mask=brain)
+    return brain
+
+
+def test_group_level_writes_tables_maps_and_page_from_derivatives_alone(dataset):
+    brain = fill(dataset)
+    page = run_group(dataset.settings())
+    group = dataset.out / "group"
+    assert page == group / "group.html"
+    long = pd.read_csv(group / "regions.tsv", sep="\t", keep_default_na=False)
+    wide = pd.read_csv(group / "regions_wide.tsv", sep="\t")
+    assert len(long) == 4 * 3 * 6 and len(wide) == 4
+    assert wide["deepgrey.putamen.L.chi_mean"].tolist() == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    for table in ("regions", "regions_wide"):
+        described = json.loads((group / f"{table}.json").read_text())
+        header = (group / f"{table}.tsv").read_text().splitlines()[0].split("\t")
+        assert set(described) == set(header)
+    image = nib.load(group / f"space-{SPACE}_desc-mean_Chimap.nii.gz")
+    # the run that FAILs is not in the mean
+    np.testing.assert_allclose(np.asarray(image.dataobj)[brain], 0.02, rtol=1e-5)
+    meta = json.loads((group / f"space-{SPACE}_desc-mean_Chimap.json").read_text())
+    assert meta["Participants"] == ["sub-01", "sub-02", "sub-03"] and meta["Units"] == "ppm"
+    assert not list(group.glob(".tmp*"))
+
+
+def test_groups_of_participants_get_colours_counts_and_their_own_mean(dataset):
+    brain = fill(dataset)
+    dataset.participants("participant_id\tgroup\nsub-01\tcontrol\nsub-02\tcontrol\nsub-03\tpatient\nsub-04\tpatient\n")
+    page = run_group(dataset.settings()).read_text()
+    assert "control 2, patient 2" in page
+    image = nib.load(dataset.out / "group" / f"group-control_space-{SPACE}_desc-mean_Chimap.nii.gz")
+    np.testing.assert_allclose(np.asarray(image.dataobj)[brain], 0.015, rtol=1e-5)
+
+
+def test_page_without_participants_file_works_and_says_so(dataset):
+    fill(dataset, persons=2)
+    assert "no participants.tsv" in run_group(dataset.settings()).read_text()
+
+
+def test_page_flags_failed_runs_and_escapes_what_it_shows(dataset):
+    fill(dataset)
+    page = run_group(dataset.settings()).read_text()
+    assert "it &lt;moved&gt;" in page and "<moved>" not in page
+    assert "brain &lt;stem&gt;" in page and "<stem>" not in page
+    assert 'stroke="#b3261e"' in page and "sub-04: 200 (FAIL)" in page
+    assert "Research use only, not for diagnosis" in page
+
+
+def test_group_level_names_what_it_looked_for_when_there_is_nothing(dataset):
+    with pytest.raises(NothingToDoError, match=r"desc-stats_dseg\.tsv.*participant level first"):
+        run_group(dataset.settings())
+    assert not (dataset.out / "group").exists()
+
+
+def test_group_level_of_an_unknown_participant_names_it(dataset):
+    fill(dataset, persons=2)
+    with pytest.raises(NothingToDoError, match="sub-99"):
+        run_group(dataset.settings(participant_label=("99",)))
+
+
+def test_regional_numbers_without_maps_still_make_a_page(dataset):
+    dataset.stats("sub-01_ses-1", [("putamen", "L", 0.05)])
+    dataset.stats("sub-01_ses-2", [("putamen", "L", 0.06)])
+    page = run_group(dataset.settings()).read_text()
+    assert "there is no mean map" in page and "more than one run" in page

@@ -1,0 +1,87 @@
+import re
+
+import pytest
+
+from qsmprep.report import methods
+
+SETTINGS = {
+    "unwrap": "romeo", "background": "vsharp", "inversion": "rts", "reference": "brain", "normalization": True,
+    "vsharp": {"radius_max_mm": 12.0, "radius_min_mm": 1.0, "step_mm": 1.0, "threshold": 0.05},
+    "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}, "tv": {"weight": 1e-3, "rho": 0.1},
+    "mask": {"quality_threshold": 0.5},
+}  # fmt: skip
+
+
+@pytest.fixture
+def text(run_entry):
+    def text(settings=SETTINGS, runs=None):
+        return methods.markdown(methods.methods_paragraphs(settings, runs or [run_entry("01")]))
+
+    return text
+
+
+def test_every_citation_is_known_and_numbered_in_order_of_use(text, run_entry):
+    paragraphs = methods.methods_paragraphs(SETTINGS, [run_entry("01")])
+    keys = methods.used_keys(paragraphs)
+    assert set(keys) <= set(methods.citations())
+    numbers = [int(n) for group in re.findall(r"\[([\d, ]+)\]", text().split("## References")[0])
+               for n in group.split(",")]  # fmt: skip
+    firsts = list(dict.fromkeys(numbers))
+    assert firsts == list(range(1, len(keys) + 1))
+
+
+def test_all_references_have_a_plausible_doi():
+    assert all(re.fullmatch(r"10\.\d{4,5}/\S+", entry["doi"]) for entry in methods.citations().values())
+
+
+def test_text_follows_the_settings(text):
+    assert "ROMEO" in text() and "radii from 12 to 1 mm" in text() and "rapid two-step" in text()
+    other = text(SETTINGS | {"unwrap": "laplacian", "inversion": "tv", "reference": "csf"})
+    assert "Laplacian" in other and "total-variation regularisation" in other and "cerebrospinal" in other
+    assert "rapid two-step" not in other and "10.1016/j.neuroimage.2017.11.018" not in other
+
+
+@pytest.mark.parametrize("settings", [{}, {"background": "vsharp", "inversion": "unheard-of"}])
+def test_text_is_written_without_parameters_when_they_are_not_known(settings, text):
+    assert "{" not in text(settings) and "V-SHARP" in text(settings)
+
+
+def test_text_tells_single_echo_and_missing_t1w(text, run_entry):
+    single = run_entry("01", t1w=False)
+    single["echoes"] = single["echoes"][:1]
+    told = text(runs=[single])
+    assert "single echo" in told and "MCPC" not in told and "R2* was not computed" in told
+    assert "on the gradient-echo magnitude (1 run)" in told
+
+
+def test_text_tells_that_nothing_was_registered(text):
+    assert "No registration was made" in text(SETTINGS | {"normalization": False})
+
+
+def test_bibliography_holds_exactly_the_cited_works(tmp_path, run_entry):
+    plan = {"runs": [run_entry("01")]}
+    markdown, bib = methods.write_citations(tmp_path, plan, SETTINGS)
+    dois = set(re.findall(r"doi:(\S+)", markdown.read_text()))
+    assert dois == set(re.findall(r"doi = \{(.+?)\}", bib.read_text()))
+    assert "10.1002/mrm.30006" in dois
+    assert bib.read_text().count("{") == bib.read_text().count("}")
+
+
+def test_consensus_is_met_by_the_default_chain_on_a_fine_protocol(run_entry):
+    run = run_entry("01") | {"voxel_size": [1.0, 1.0, 1.0]}
+    assert all(check.met for check in methods.consensus_checks(SETTINGS, run))
+
+
+@pytest.mark.parametrize(
+    ("settings", "run", "unmet"),
+    [
+        ({"unwrap": "laplacian"}, {}, "exact (path-based) unwrapping"),
+        ({"reference": "csf"}, {}, "whole brain as reference, and stated"),
+        ({}, {"bipolar": True}, "monopolar readout"),
+        ({}, {"voxel_size": [1.0, 1.0, 2.0]}, "isotropic voxels of at most 1 mm³"),
+        ({"normalization": False}, {}, "mask from brain extraction and phase quality"),
+    ],
+)
+def test_consensus_check_names_what_departs(settings, run, unmet, run_entry):
+    run = run_entry("01") | {"voxel_size": [1.0, 1.0, 1.0]} | run
+    assert [check.text for check in methods.consensus_checks(SETTINGS | settings, run) if not check.met] == [unmet]
