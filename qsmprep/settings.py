@@ -74,14 +74,15 @@ class VsharpParams:
 
 @dataclass(frozen=True)
 class RtsParams:
-    """RTS (rapid two-step inversion): threshold of the well-conditioned part, TV weight and stopping rule."""
+    """RTS (rapid two-step inversion): keywords of `qsmprep.qsm.inversion.rts.rts`."""
 
-    delta: float = 0.15
-    mu: float = 1e5
-    rho: float = 10.0
-    tolerance: float = 1e-2
+    delta: float = 0.2
+    cg_iterations: int = 8
+    mu: float = 10.0
+    gradient_step: float = 0.02
     max_iterations: int = 20
-    lsmr_iterations: int = 4
+    tolerance: float = 3e-3
+    pad_mm: float = 16.0
 
     def __post_init__(self) -> None:
         _positive(self, "rts")
@@ -89,12 +90,14 @@ class RtsParams:
 
 @dataclass(frozen=True)
 class TvParams:
-    """Total-variation inversion (ADMM): regularisation weight, penalty and stopping rule."""
+    """Total-variation inversion: keywords of `qsmprep.qsm.inversion.tv.tv`."""
 
-    weight: float = 1e-3
-    rho: float = 1e-1
-    tolerance: float = 1e-3
-    max_iterations: int = 250
+    weight: float = 3e-4
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.2
+    max_iterations: int = 100
+    tolerance: float = 6e-3
+    pad_mm: float = 16.0
 
     def __post_init__(self) -> None:
         _positive(self, "tv")

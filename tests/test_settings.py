@@ -1,5 +1,7 @@
+import importlib
+import inspect
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
@@ -97,6 +99,15 @@ def test_values_out_of_range_are_explained(values, words):
     with pytest.raises(UsageError) as caught:
         settings(**values)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["vsharp", "rts", "tv"])
+def test_parameters_are_the_keywords_of_the_algorithms_with_their_defaults(name):
+    package = "background" if name == "vsharp" else "inversion"
+    function = getattr(importlib.import_module(f"qsmprep.qsm.{package}.{name}"), name)
+    signature = inspect.signature(function).parameters.values()
+    keywords = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.name != "magnitude"}
+    assert asdict(getattr(settings(), name)) == keywords
 
 
 @pytest.mark.parametrize("name", preset_names())
