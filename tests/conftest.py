@@ -1,8 +1,9 @@
-"""Small BIDS datasets for tests, written file by file."""
+"""Small BIDS datasets for tests: written file by file, and a digital head made once a run."""
 
 import json
 import os
 from pathlib import Path
+from time import monotonic, sleep
 
 import nibabel as nib
 import numpy as np
@@ -89,3 +90,34 @@ def keep_environ():
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def phantom_dataset(tmp_path_factory):
+    """A BIDS dataset of two digital heads: sub-01 (control) and sub-02 (patient), 3 mm, 3 T, 3 echoes, T1w at 2 mm.
+
+    The truth is in `derivatives/phantom`. Read only: a test that changes files copies it first.
+    """
+    from qsmprep.phantom import Options, write_dataset
+
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # the workers of one run share it
+    out_dir, lock, done, broken = (base / f"phantom{end}" for end in ("", ".lock", ".done", ".broken"))
+    try:
+        lock.mkdir()
+    except FileExistsError:
+        limit = monotonic() + 300
+        while not done.exists():
+            if broken.exists() or monotonic() > limit:
+                pytest.fail(f"another worker did not finish {out_dir}")
+            sleep(0.3)
+        return out_dir
+    size = {"voxel_size": (3.0, 3.0, 3.0), "t1w_voxel_size": (2.0, 2.0, 2.0)}
+    try:
+        write_dataset(out_dir, Options(groups=("control", "patient"), seed=1, te=(0.004, 0.010, 0.016), **size))
+    except BaseException:
+        broken.touch()
+        raise
+    done.touch()
+    return out_dir
