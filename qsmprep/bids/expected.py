@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .derivatives import derivative_path
@@ -35,23 +36,48 @@ def disk_gb(shape: tuple[int, int, int], echoes: int) -> float:
     return round(BYTES * (WORK_VOLUMES + WORK_VOLUMES_PER_ECHO * echoes) * math.prod(shape) / 1e9, 5)
 
 
-def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:
-    """Images and tables that will be written for a run, relative to the output folder; sidecars not listed."""
+def has_magnitude(run: Run) -> bool:
+    """Whether every echo has a magnitude, given or from real and imaginary part."""
+    return all(echo.magnitude or echo.real for echo in run.echoes)
 
-    def path(suffix: str, **names: str | int | None) -> str:
-        extension, datatype = str(names.pop("extension", ".nii.gz")), str(names.pop("datatype", "anat"))
+
+def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:
+    """Images, tables and transforms that will be written for a run, relative to the output folder; no sidecars."""
+
+    def path(suffix: str, extension: str = ".nii.gz", datatype: str = "anat", **names: str | int | None) -> str:
         return derivative_path("", run.entities, suffix, datatype=datatype, extension=extension, **names).as_posix()
 
     maps = ["Chimap"]
-    if len(run.echoes) > 1 and all(echo.magnitude or echo.real for echo in run.echoes):
+    if len(run.echoes) > 1 and has_magnitude(run):
         maps += ["R2starmap", "T2starmap", "S0map"]
-    names = [path(name) for name in maps]
-    names += [path("mask", desc="brain"), path("mask", desc="qsm")]
-    names += [path("fieldmap", datatype="fmap", desc=desc) for desc in ("total", "local")]
-    if settings.normalization:
-        names += [path(name, space=settings.template, res=1) for name in maps]
-        segmentations = ["custom"] if settings.atlas else ["deepgrey", "DK"]
-        for seg in segmentations:
-            names += [path("dseg", seg=seg), path("dseg", seg=seg, desc="stats", extension=".tsv")]
-    names.append(path("iqms", desc="qc", extension=".json"))
-    return (*names, f"sub-{run.subject}.html")
+    names = [*(path(name) for name in maps), path("mask", desc="brain"), path("mask", desc="qsm")]
+    if settings.reference == "csf":
+        names.append(path("mask", label="CSF"))
+    for desc in ("total", "local"):
+        names += [path("fieldmap", datatype="fmap", desc=desc), path("magnitude", datatype="fmap", desc=desc)]
+    if settings.normalization and has_magnitude(run):
+        names += _normalised(path, maps, run, settings)
+    return (*names, path("iqms", ".json", desc="qc"), f"sub-{run.subject}.html")
+
+
+def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: Settings) -> list[str]:
+    """What registration to the template adds."""
+    space = settings.template
+    names = [path(name, space=space, res=1) for name in maps]
+    names += [path("mask", space=space, res=1, desc=desc) for desc in ("brain", "qsm")]
+    for seg in segmentations(settings):
+        names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
+    ways = [("GRE", space), (space, "GRE"), *([("GRE", "T1w")] if run.t1w else [])]
+    return names + [path("xfm", ".h5", from_=start, to=end, mode="image") for start, end in ways]
+
+
+def segmentations(settings: Settings) -> tuple[str, ...]:
+    """Values of `seg-` in the names of the label images."""
+    if settings.atlas is None:
+        from ..data import ATLASES
+
+        return tuple(ATLASES)
+    from ..space.atlas import user_atlas
+
+    assert settings.atlas_labels is not None  # Settings sees to it
+    return (user_atlas(settings.atlas, settings.atlas_labels).name,)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, NothingToDoError
 from .anatomy import AnatomyChooser, find_mask
 from .echoes import find_b0, find_bipolar, read_acquisition
-from .expected import disk_gb, expected_outputs, memory_gb
+from .expected import disk_gb, expected_outputs, has_magnitude, memory_gb
 from .filters import BidsFilter, read_filter
 from .grouping import Group, Grouping, group_images
 from .images import Grid
@@ -112,6 +112,9 @@ def _plan_group(
             *_about_settings(settings),
         ),
     )
+    if settings.normalization and not has_magnitude(run):
+        notes = (*run.notes, "without magnitude it cannot be registered: no regions, no template space")
+        run = replace(run, notes=notes)
     return replace(run, outputs=expected_outputs(run, settings))
 
 

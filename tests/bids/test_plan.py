@@ -536,3 +536,15 @@ def test_memory_estimate_grows_with_echoes_and_voxels(dataset):
     few, many, large = plan_of(dataset).runs
     assert few.memory_gb <= many.memory_gb < large.memory_gb
     assert few.disk_gb <= many.disk_gb < large.disk_gb
+
+
+def test_outputs_depend_on_normalisation_echoes_and_t1w(dataset):
+    dataset.gre()
+    dataset.t1w()
+    full = only_run(dataset).outputs
+    assert "sub-01/anat/sub-01_from-GRE_to-T1w_mode-image_xfm.h5" in full
+    assert "sub-01/anat/sub-01_seg-DK_desc-stats_dseg.tsv" in full
+    assert len(set(full)) == len(full)
+    partial = only_run(dataset, normalization=False).outputs
+    assert not any(word in name for name in partial for word in ("space-", "seg-", "from-"))
+    assert set(partial) < set(full)
