@@ -143,7 +143,7 @@ def _segmentation(
     for match in labels:
         if match["seg"] == seg and match["statistic"] == "chi_mean":
             sides_of.setdefault(match["name"], []).append(match["side"])
-    heads = [f"χ {name}" for name in names] + [f"R2* {name}" for name in names] + ["n", "missing"]
+    heads = [f"χ {name}" for name in names] + [f"R2* {name}" for name in names] + ["n", "FAIL", "missing"]
     rows = []
     for name, found in regions.items():
         for side in sides_of.get(name, []):
@@ -153,8 +153,8 @@ def _segmentation(
                 for statistic in ("chi_mean", "r2star_mean")
                 for group in names
             ]
-            n = len(here["chi_mean"])
-            counts = [{"text": str(count), "key": str(count)} for count in (n, n_runs - n)]
+            n, failed = len(here["chi_mean"]), sum(point.verdict == "FAIL" for point in here["chi_mean"])
+            counts = [{"text": str(count), "key": str(count)} for count in (n - failed, failed, n_runs - n)]
             rows.append({"name": name, "side": side, "cells": cells + counts})
     return {
         "name": seg,

@@ -37,14 +37,19 @@ def citations() -> dict[str, dict[str, Any]]:
 
 
 def settings_dict(settings: Any, out_dir: Path) -> dict[str, Any]:
-    """Settings as plain data, from the object or from `logs/settings.toml`; {} if there are none."""
+    """Settings as plain data, from the object or from `logs/settings.toml`; {} if there are none.
+
+    When only the reports are made anew, the file tells what was done, not the settings of the call.
+    """
     import tomllib
 
-    if settings is None:
+    if settings is None or getattr(settings, "reports_only", False):
         try:
             return tomllib.loads((out_dir / "logs" / "settings.toml").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {}
+            pass
+    if settings is None:
+        return {}
     return dict(settings) if isinstance(settings, Mapping) else dict(settings.to_dict())
 
 
@@ -135,23 +140,23 @@ def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
     return text + "The field is given in ppm of the main field."
 
 
-# method -> what was done, and the parameters to name
+# method -> what was done, and what its parameters are called in a paper
 _BACKGROUND = {
     "vsharp": (
         "The background field was removed with V-SHARP [@schweser2011; @wu2012]",
-        " (kernel radii from {radius_max_mm:g} to {radius_min_mm:g} mm in steps of {step_mm:g} mm, threshold "
-        "{threshold:g})",
+        {"radius_max_mm": "largest radius {:g} mm", "radius_min_mm": "smallest radius {:g} mm",
+         "step_mm": "step {:g} mm", "threshold": "threshold {:g}"},
     ),
-}
+}  # fmt: skip
 _INVERSION = {
     "rts": (
-        "Susceptibility (χ) was computed by rapid two-step dipole inversion, which fills the ill-conditioned part of "
-        "k-space by total-variation minimisation [@kames2018]",
-        " (δ = {delta:g}, μ = {mu:g}, ρ = {rho:g})",
+        "Susceptibility (χ) was computed by rapid two-step dipole inversion: least squares, then total-variation "
+        "minimisation for the ill-conditioned part of k-space [@kames2018]",
+        {"delta": "δ = {:g}", "mu": "μ = {:g}"},
     ),
     "tv": (
         "Susceptibility (χ) was computed by dipole inversion with total-variation regularisation [@bilgic2014]",
-        " (weight {weight:g}, ρ = {rho:g})",
+        {"weight": "weight {:g} ppm mm"},
     ),
 }
 _REFERENCE = {
@@ -164,10 +169,11 @@ _REFERENCE = {
 def _chi_text(settings: Mapping[str, Any]) -> str:
     background, inversion = settings.get("background", "vsharp"), settings.get("inversion", "rts")
     parts = []
-    for sentences, method in ((_BACKGROUND, background), (_INVERSION, inversion)):
-        sentence, clause = sentences.get(method, (f"Next came {method}", ""))
-        parameters = settings.get(method)
-        parts.append(sentence + (clause.format(**parameters) if parameters else "") + ".")
+    for known, method in ((_BACKGROUND, background), (_INVERSION, inversion)):
+        sentence, names = known.get(method, (f"Next came {method}", {}))
+        parameters = settings.get(method, {})
+        told = [form.format(parameters[key]) for key, form in names.items() if key in parameters]
+        parts.append(sentence + (f" ({', '.join(told)})" if told else "") + ".")
     return " ".join([*parts, _REFERENCE.get(settings.get("reference", "brain"), "")])
 
 

@@ -104,12 +104,9 @@ def subject_records(
         owner = run_entities(path.name)
         if what and owner.get("subject") == label:
             _take(record(join_entities(owner), owner), what, path)
-    for failure in _failures(failures, Path(out_dir)):
-        name = failure["run"]
-        if name in records:
-            records[name].failures.append(failure)
-        elif split_name(name)[0].get("subject") == label:
-            record(name, split_name(name)[0]).failures.append(failure)
+    for failure in read_failures(failures, Path(out_dir)):
+        if failure["run"] in records:
+            records[failure["run"]].failures.append(failure)
     return [records[name] for name in sorted(records)]
 
 
@@ -147,7 +144,8 @@ def _take(record: Record, what: str, path: Path) -> None:
         record.sidecar = read_json(path)
 
 
-def _failures(failures: Iterable[Any] | None, out_dir: Path) -> list[dict[str, str]]:
+def read_failures(failures: Iterable[Any] | None, out_dir: Path) -> list[dict[str, str]]:
+    """Failures as {run, stage, cause, fix, crash_file}, from what the caller has or from `logs/failures.tsv`."""
     if failures is None:
         rows: list[Any] = list(read_tsv(out_dir / "logs" / "failures.tsv"))
     else:

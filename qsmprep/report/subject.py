@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qsmprep.bids.names import split_name
 from qsmprep.report import methods
 from qsmprep.report.page import data_uri, write_page
-from qsmprep.report.records import Record, number, plan_dict, read_json, subject_records
+from qsmprep.report.records import Record, number, plan_dict, read_failures, read_json, subject_records
 from qsmprep.report.tables import region_view
 
 CRASH_CHARACTERS = 20_000  # of a crash file that are shown: its end, where the exception stands
@@ -48,6 +49,7 @@ def build_subject_report(
     Path of the page: one file that needs no network.
     """
     out_dir, label = Path(out_dir), subject.removeprefix("sub-")
+    failures = None if failures is None else list(failures)
     records = subject_records(out_dir, label, plan, failures)
     chosen = methods.settings_dict(settings, out_dir)
     planned = [record.plan for record in records if record.plan]
@@ -59,7 +61,7 @@ def build_subject_report(
         "dataset": description.get("Name") or out_dir.name,
         "runs": [_run_view(record, chosen) for record in records],
         "skipped": _skipped(plan_dict(plan, out_dir), label),
-        "errors": [_error_view(failure, out_dir) for record in records for failure in record.failures],
+        "errors": [_error_view(failure, out_dir) for failure in _errors(records, label, plan, failures, out_dir)],
         "methods": [(heading, methods.split_citations(text, order)) for heading, text in paragraphs],
         "references": [{"text": methods.reference_text(known[key]), "doi": known[key]["doi"]} for key in order],
         "consensus": methods.CONSENSUS,
@@ -195,23 +197,34 @@ def _skipped(plan: Mapping[str, Any], label: str) -> list[Mapping[str, str]]:
     return [item for item in plan.get("skipped", ()) if pattern.search(str(item.get("path_or_run", "")))]
 
 
+def _errors(
+    records: Iterable[Record], label: str, plan: Any, failures: list[Any] | None, out_dir: Path
+) -> list[dict[str, str]]:
+    """Failures of the participant's runs, and those of the participant that belong to no run."""
+    names = {record.name for record in records}
+    refused = {str(item["path_or_run"]) for item in _skipped(plan_dict(plan, out_dir), label)}  # told under Summary
+    return [
+        failure
+        for failure in read_failures(failures, out_dir)
+        if failure["run"] in names
+        or (split_name(failure["run"])[0].get("subject") == label and failure["run"] not in refused)
+    ]
+
+
 def _error_view(failure: Mapping[str, str], out_dir: Path) -> dict[str, str]:
     view, text = dict(failure), ""
     if failure["crash_file"]:
-        crash = out_dir / "logs" / failure["crash_file"]  # an absolute path stays as it is
-        try:
-            text = crash.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = ""
+        # an absolute path stays as it is
+        places = [out_dir / failure["crash_file"], out_dir / "logs" / failure["crash_file"]]
+        found = [place for place in places if place.is_file()]
+        text = found[0].read_text(encoding="utf-8", errors="replace") if found else ""
     view["text"] = text if len(text) <= CRASH_CHARACTERS else "[...]\n" + text[-CRASH_CHARACTERS:]
     view["crash_file"] = Path(failure["crash_file"]).name
     return view
 
 
 def _settings_text(settings: Any, out_dir: Path) -> str:
-    if settings is not None and not isinstance(settings, Mapping):
-        return str(settings.to_toml())
-    try:
-        return (out_dir / "logs" / "settings.toml").read_text(encoding="utf-8")
-    except OSError:
-        return ""
+    stored = out_dir / "logs" / "settings.toml"
+    if stored.is_file() and (settings is None or getattr(settings, "reports_only", False)):
+        return stored.read_text(encoding="utf-8", errors="replace")
+    return str(settings.to_toml()) if hasattr(settings, "to_toml") else ""

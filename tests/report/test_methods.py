@@ -7,7 +7,7 @@ from qsmprep.report import methods
 SETTINGS = {
     "unwrap": "romeo", "background": "vsharp", "inversion": "rts", "reference": "brain", "normalization": True,
     "vsharp": {"radius_max_mm": 12.0, "radius_min_mm": 1.0, "step_mm": 1.0, "threshold": 0.05},
-    "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}, "tv": {"weight": 1e-3, "rho": 0.1},
+    "rts": {"delta": 0.2, "mu": 10.0}, "tv": {"weight": 3e-4},
     "mask": {"quality_threshold": 0.5},
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ def test_all_references_have_a_plausible_doi():
 
 
 def test_text_follows_the_settings(text):
-    assert "ROMEO" in text() and "radii from 12 to 1 mm" in text() and "rapid two-step" in text()
+    assert "ROMEO" in text() and "largest radius 12 mm" in text() and "δ = 0.2, μ = 10" in text()
     other = text(SETTINGS | {"unwrap": "laplacian", "inversion": "tv", "reference": "csf"})
     assert "Laplacian" in other and "total-variation regularisation" in other and "cerebrospinal" in other
     assert "rapid two-step" not in other and "10.1016/j.neuroimage.2017.11.018" not in other

@@ -175,3 +175,31 @@ def test_broken_quality_file_does_not_stop_the_page(tmp_path):
     folder.mkdir(parents=True)
     (folder / "sub-1_desc-qc_iqms.json").write_text("{broken")
     assert "no quality numbers" in build_subject_report(tmp_path, "1").read_text().lower()
+
+
+def test_failures_as_the_command_writes_them_are_shown_once(derivatives, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(derivatives, out)
+    (out / "logs" / "failures.tsv").write_text(
+        "participant\trun\tstage\tcause\tfix\tcrash_file\n"
+        "sub-02\tsub-02_ses-b_run-1\tbackground\tno voxel left\tn/a\tlogs/crash-1.txt\n"
+        "sub-02\tsub-02\treport\tthe disk is full\tfree space\tn/a\n"
+        "sub-03\tsub-03_run-1\tinput\tno phase\tcorrect the data\tn/a\n"
+    )
+    page = Page(build_subject_report(out, "02").read_text())
+    assert "no voxel is left & gone" in page.words and "the disk is full" in page.words
+    assert "sub-02" not in page.ids  # a failed report is no run
+    refused = Page(build_subject_report(out, "03").read_text())
+    assert "errors" not in refused.ids and "part-mag only" in refused.words
+    assert Page(build_index(out).read_text()).source.count("badge FAILED") == 2  # in the counts and in the row
+
+
+def test_reports_only_tells_the_settings_that_made_the_results(derivatives, tmp_path):
+    from qsmprep.settings import Settings
+
+    out = tmp_path / "out"
+    shutil.copytree(derivatives, out)
+    now = Settings(bids_dir=tmp_path, out_dir=out, unwrap="laplacian", reports_only=True)
+    assert "unwrapped with ROMEO" in Page(build_subject_report(out, "01", settings=now).read_text()).words
+    again = Settings(bids_dir=tmp_path, out_dir=out, unwrap="laplacian")
+    assert "Laplacian" in Page(build_subject_report(out, "01", settings=again).read_text()).words
