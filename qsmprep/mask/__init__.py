@@ -1,0 +1,1 @@
+"""Brain extraction and the masks of the reconstruction."""
