@@ -52,6 +52,7 @@ def _multiply(spectrum, k, c, b, radius):  # type: ignore[no-untyped-def]
 
 
 Axes = tuple[NDArray[np.float64], ...]
+SLAB_BYTES = 1 << 27  # of k-space, worked on at a time
 
 
 def _axes(shape: Sequence[int], voxel_size: Sequence[float], real: bool) -> tuple[Axes, Axes]:
@@ -142,9 +143,28 @@ def forward_field(
     if not pad > 1:
         raise ValueError(f"pad must be more than 1, found {pad}")
     radius = (pad - 1) * max(n * v for n, v in zip(volume.shape, sizes, strict=True))
+    return _convolve(volume, sizes, b, radius)
+
+
+def _convolve(volume: Float, sizes: Sequence[float], b: Sequence[float], radius: float) -> Float:
+    """Field of dipoles cut at `radius`, a few planes of k-space at a time.
+
+    Most of the padded grid is zero before the transform and unread after it. Only z is transformed as a whole; x and y
+    are padded, transformed, weighted and cropped plane by plane, so that the padded grid is never in memory.
+    """
+    from scipy import fft
+
+    nx, ny, nz = volume.shape
     grid = _fft.padded_shape(volume.shape, sizes, radius)
-    spectrum = _fft.forward(volume, grid)
-    k, c = _axes(grid, sizes, True)
-    _multiply(spectrum, k, c, b, radius)
-    field = _fft.inverse(spectrum, grid)
-    return np.ascontiguousarray(field[: volume.shape[0], : volume.shape[1], : volume.shape[2]])
+    (kx, ky, kz), (cx, cy, cz) = _axes(grid, sizes, True)
+    threads = _fft.workers()
+    lines = fft.rfft(volume, n=grid[2], axis=2, workers=threads)
+    planes = max(1, SLAB_BYTES // (8 * grid[0] * grid[1]))
+    for start in range(0, lines.shape[2], planes):
+        part = slice(start, start + planes)
+        slab = fft.fft(lines[:, :, part], n=grid[1], axis=1, workers=threads)
+        slab = fft.fft(slab, n=grid[0], axis=0, workers=threads, overwrite_x=True)
+        _multiply(slab, (kx, ky, kz[part]), (cx, cy, cz[part]), b, radius)
+        slab = fft.ifft(slab, axis=0, workers=threads, overwrite_x=True)[:nx]
+        lines[:, :, part] = fft.ifft(slab, axis=1, workers=threads, overwrite_x=True)[:, :ny]
+    return np.ascontiguousarray(fft.irfft(lines, n=grid[2], axis=2, workers=threads, overwrite_x=True)[:, :, :nz])
