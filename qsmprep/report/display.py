@@ -118,24 +118,34 @@ def spread_tiles(mask: NDArray, counts: dict[int, int], edge: float = 0.16) -> l
 
 
 def label_tiles(labels: NDArray, counts: dict[int, int]) -> list[Tile]:
-    """Slices through the labels, every label with the same weight, so that small nuclei are met as well as large ones.
+    """Slices through the labels, chosen so that every label, small or large, is met where it is wide.
+
+    One slice after the other is taken: the one that adds most to how much of each label's widest section is shown.
 
     Parameters
     ----------
     labels : (x, y, z) integer array in display order, 0 is background
     counts : {axis: how many}
+
+    Raises
+    ------
+    ValueError
+        If there is no label.
     """
     where = np.nonzero(labels)
     if where[0].size == 0:
         raise ValueError("the label image holds no label")
-    sizes = np.bincount(labels[where].astype(np.int64))
-    weight = 1.0 / sizes[labels[where].astype(np.int64)]
+    names, which = np.unique(labels[where], return_inverse=True)
     tiles = []
     for axis, count in counts.items():
-        along = np.bincount(where[axis], weights=weight, minlength=labels.shape[axis])
-        cumulative = np.cumsum(along) / along.sum()
-        wanted = (np.arange(count) + 0.5) / count
-        tiles += [Tile(axis, int(np.searchsorted(cumulative, fraction))) for fraction in wanted]
+        length = labels.shape[axis]
+        area = np.bincount(which * length + where[axis], minlength=names.size * length).reshape(names.size, length)
+        share = area / area.max(axis=1, keepdims=True)
+        shown = np.zeros((names.size, 1))
+        for _ in range(count):
+            best = int(np.argmax(np.maximum(share - shown, 0).sum(axis=0)))
+            tiles.append(Tile(axis, best))
+            shown = np.maximum(shown, share[:, best : best + 1])
     return tiles
 
 

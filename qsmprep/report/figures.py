@@ -285,8 +285,7 @@ def plot_labels(
     low, high = display.robust_range(volume[shown])
     vmin, vmax = (low if vmin is None else vmin), (high if vmax is None else vmax)
     mosaic.image(_hide(volume, shown), cmap="gray", vmin=vmin, vmax=vmax)
-    for index, name in names.items():
-        mosaic.contour(turned == index, colors[name], 1.0)
+    mosaic.contour_labels(turned, {index: colors[name] for index, name in names.items()})
     if entries:
         mosaic.legend(entries)
     return mosaic.save(out)
