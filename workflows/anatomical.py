@@ -4,40 +4,86 @@ from __future__ import annotations
 
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
-from qsmprep.interfaces.space import Normalize
 
 from qsmprep.interfaces.masks import ExtractBrain
+from qsmprep.interfaces.space import Normalize, RegisterRigid, Resample
 from qsmprep.settings import Settings
 
+ANAT_FIELDS = ("image", "brain_mask", "to_template", "from_template", "agreement")
 
-def init_anat_wf(settings: Settings, name: str) -> Workflow:
+
+def init_anat_wf(settings: Settings, name: str, *, masked: bool = False) -> Workflow:
     """Brain mask and registration to the template, of a T1w or, where there is none, of a gradient-echo magnitude.
+
+    Parameters
+    ----------
+    masked : a brain mask is given as an input instead of being found
 
     Inputs
     ------
     image : whole head
-    brain_mask : precomputed; connect it with `masked=True` only
+    brain_mask : only if `masked`
 
     Outputs
     -------
     image, brain_mask
-    to_template, from_template : transforms, as `qsmprep.space` orders them
+    to_template, from_template : transforms, as `Resample` takes them
     agreement : JSON file with numbers on the registration
     """
-    inputs = Node(IdentityInterface(["image"]), name="inputnode")
-    out = Node(
-        IdentityInterface(["image", "brain_mask", "to_template", "from_template", "agreement"]), name="outputnode"
-    )
-    brain = Node(ExtractBrain(seed=settings.random_seed), name="brain_extraction", mem_gb=2.0)
+    inputs = Node(IdentityInterface(["image", "brain_mask"]), name="inputnode")
+    out = Node(IdentityInterface(list(ANAT_FIELDS)), name="outputnode")
     normalize = Node(Normalize(seed=settings.random_seed), name="normalization", mem_gb=2.0)
     wf = Workflow(name=name)
     wf.connect([
-        (inputs, brain, [("image", "in_file")]),
         (inputs, normalize, [("image", "in_file")]),
-        (brain, normalize, [("mask", "mask")]),
         (inputs, out, [("image", "image")]),
+        (normalize, out, [(f, f) for f in ("to_template", "from_template", "agreement")]),
+    ])  # fmt: skip
+    if masked:
+        wf.connect([(inputs, normalize, [("brain_mask", "mask")]), (inputs, out, [("brain_mask", "brain_mask")])])
+        return wf
+    brain = Node(ExtractBrain(seed=settings.random_seed), name="brain_extraction", mem_gb=2.0)
+    wf.connect([
+        (inputs, brain, [("image", "in_file")]),
+        (brain, normalize, [("mask", "mask")]),
         (brain, out, [("mask", "brain_mask")]),
-        (normalize, out, [("to_template", "to_template"), ("from_template", "from_template"),
-                          ("agreement", "agreement")]),
+    ])  # fmt: skip
+    return wf
+
+
+def init_coreg_wf(settings: Settings, name: str = "coreg") -> Workflow:
+    """Rigid registration of the gradient echo to the T1w, and the T1w's brain mask on the gradient echo's grid.
+
+    Inputs
+    ------
+    reference : gradient-echo magnitude
+    t1w, t1w_mask
+
+    Outputs
+    -------
+    to_t1w, from_t1w : transforms
+    brain_mask : on the gradient echo's grid
+    before, after : the magnitude on the T1w's grid, without and with registration
+    agreement : JSON file
+    """
+    inputs = Node(IdentityInterface(["reference", "t1w", "t1w_mask"]), name="inputnode")
+    names = ["to_t1w", "from_t1w", "brain_mask", "before", "after", "agreement"]
+    out = Node(IdentityInterface(names), name="outputnode")
+    rigid = Node(RegisterRigid(seed=settings.random_seed), name="rigid", mem_gb=2.0)
+    carry = Node(Resample(interpolation="label"), name="brain_mask", mem_gb=1.0)
+    before = Node(Resample(), name="before", mem_gb=1.0)
+    after = Node(Resample(), name="after", mem_gb=1.0)
+    wf = Workflow(name=name)
+    wf.connect([
+        (inputs, rigid, [("reference", "moving"), ("t1w", "fixed"), ("t1w_mask", "fixed_mask")]),
+        (inputs, carry, [("t1w_mask", "in_file"), ("reference", "reference")]),
+        (rigid, carry, [("inverse", "transforms")]),
+        (inputs, before, [("reference", "in_file"), ("t1w", "reference")]),
+        (inputs, after, [("reference", "in_file"), ("t1w", "reference")]),
+        (rigid, after, [("forward", "transforms")]),
+        (rigid, out, [("forward", "to_t1w"), ("inverse", "from_t1w"), ("agreement", "agreement")]),
+        (carry, out, [("out_file", "brain_mask")]),
+        (before, out, [("out_file", "before")]),
+        (after, out, [("out_file", "after")]),
     ])  # fmt: skip
     return wf

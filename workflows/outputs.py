@@ -128,7 +128,7 @@ def init_figures_wf(run: Run, settings: Settings, name: str = "figures") -> Work
     the outputs of `init_recon_wf`, `phase` (x, y, z, echo) and `magnitude` (one 3-D image)
     """
     csf = settings.reference == "csf"
-    names = ["magnitude", "phase", "brain_mask", "qsm_mask", "csf_mask", *(field for field, _, _ in _DRAWN)]
+    names = ["magnitude", "phase", *MASKS, "total_field", "local_field", *MAPS]
     inputs = Node(IdentityInterface(names), name="inputnode")
     wf = Workflow(name=name)
 

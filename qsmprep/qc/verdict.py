@@ -42,8 +42,8 @@ RULES = (
     Rule("template_dice", "overlap of the brain with the template's", (0.9, 1), (0.75, 1), "look at the registration"),
 )  # fmt: skip
 
-# a partial brain has neither a brain's volume nor its nuclei
-_WHOLE_BRAIN_ONLY = {"brain_volume_ml"}
+# a partial brain has not the volume of a brain, and its mask is mostly rim
+_WHOLE_BRAIN_ONLY = {"brain_volume_ml", "qsm_mask_fraction"}
 
 
 def judge(metrics: Mapping[str, float], *, whole_brain: bool = True) -> Verdict:

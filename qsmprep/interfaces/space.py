@@ -1,0 +1,122 @@
+"""Registration and resampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces.base import File, InputMultiObject, OutputMultiObject, TraitedSpec, traits
+
+from .base import InputSpec, StageInterface
+
+
+class NormalizeInput(InputSpec):
+    in_file = File(exists=True, mandatory=True, desc="whole head")
+    mask = File(exists=True, mandatory=True, desc="its brain mask")
+    seed = traits.Int(0, usedefault=True)
+
+
+class NormalizeOutput(TraitedSpec):
+    to_template = OutputMultiObject(File(exists=True), desc="transforms that bring the image to the template")
+    from_template = OutputMultiObject(File(exists=True), desc="transforms that bring the template to the image")
+    agreement = File(exists=True, desc="JSON: numbers on the registration")
+
+
+class Normalize(StageInterface):
+    """Register a head to the template."""
+
+    input_spec, output_spec = NormalizeInput, NormalizeOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_json
+        from ..space.registration import normalize
+
+        given = self.inputs
+        found = normalize(Path(given.in_file), Path(given.mask), Path(runtime.cwd), seed=given.seed)
+        self._results["to_template"] = [str(path) for path in found.forward]
+        self._results["from_template"] = [str(path) for path in found.inverse]
+        write_json(self._out(runtime, "agreement", ".json"), found.agreement)
+        return runtime
+
+
+class RigidInput(InputSpec):
+    moving = File(exists=True, mandatory=True)
+    fixed = File(exists=True, mandatory=True)
+    fixed_mask = File(exists=True, desc="brain mask of `fixed`")
+    seed = traits.Int(0, usedefault=True)
+
+
+class RigidOutput(TraitedSpec):
+    forward = OutputMultiObject(File(exists=True), desc="transforms that bring `moving` to `fixed`")
+    inverse = OutputMultiObject(File(exists=True), desc="transforms that bring `fixed` to `moving`")
+    agreement = File(exists=True, desc="JSON: numbers on the registration")
+
+
+class RegisterRigid(StageInterface):
+    """Rigid registration of two images of one head."""
+
+    input_spec, output_spec = RigidInput, RigidOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_json
+        from ..space.registration import rigid
+
+        given = self.inputs
+        mask = Path(given.fixed_mask) if given.fixed_mask else None
+        found = rigid(Path(given.moving), Path(given.fixed), Path(runtime.cwd), fixed_mask=mask, seed=given.seed)
+        self._results["forward"] = [str(path) for path in found.forward]
+        self._results["inverse"] = [str(path) for path in found.inverse]
+        write_json(self._out(runtime, "agreement", ".json"), found.agreement)
+        return runtime
+
+
+class ResampleInput(InputSpec):
+    in_file = File(exists=True, mandatory=True)
+    reference = File(exists=True, mandatory=True, desc="image whose grid is the result's")
+    transforms = InputMultiObject(File(exists=True), desc="in the order in which points of `reference` go through them")
+    interpolation = traits.Enum("linear", "label", usedefault=True)
+
+
+class ResampleOutput(TraitedSpec):
+    out_file = File(exists=True)
+
+
+class Resample(StageInterface):
+    """Bring an image to another grid, in one interpolation."""
+
+    input_spec, output_spec = ResampleInput, ResampleOutput
+
+    def _run_interface(self, runtime):
+        from ..space.resample import apply
+
+        given = self.inputs
+        transforms = [Path(path) for path in given.transforms or []]
+        out = Path(self._out(runtime, "out_file"))
+        apply(Path(given.in_file), Path(given.reference), transforms, out, interpolation=given.interpolation)
+        return runtime
+
+
+class SaveTransformInput(InputSpec):
+    transforms = InputMultiObject(File(exists=True), mandatory=True)
+    out_path = traits.Str(mandatory=True)
+
+
+class SaveTransformOutput(TraitedSpec):
+    out_file = File(exists=True)
+
+
+class SaveTransform(StageInterface):
+    """Write a chain of transforms as one composite file into the output dataset."""
+
+    _always_run = True
+    input_spec, output_spec = SaveTransformInput, SaveTransformOutput
+
+    def _run_interface(self, runtime):
+        from ..space.registration import write_composite
+
+        given = self.inputs
+        target, sources = Path(given.out_path), [Path(path) for path in given.transforms]
+        newest = max(path.stat().st_mtime_ns for path in sources)
+        if not target.is_file() or target.stat().st_mtime_ns < newest:
+            write_composite(sources, target)
+        self._results["out_file"] = given.out_path
+        return runtime
