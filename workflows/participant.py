@@ -11,7 +11,6 @@ from qsmprep.bids.derivatives import derivative_path
 from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import QualityNumbers
-from qsmprep.qc import metric_definitions
 from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf

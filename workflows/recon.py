@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
-from qsmprep.interfaces.masks import CsfMask, QsmMask
 
 from qsmprep.bids.model import Run
+from qsmprep.interfaces.masks import CsfMask, QsmMask
 from qsmprep.interfaces.recon import (
     FitField,
     FitR2star,

@@ -98,7 +98,8 @@ def init_template_wf(run: Run, settings: Settings, name: str = "template") -> Wo
         extra = space | ({"desc": field.removesuffix("_mask")} if is_mask else {})
         meta = common | {"description": f"{text} in template space"}
         meta |= {"Type": "Brain"} if is_mask else {"units": units, "skull_stripped": True}
-        resample = Node(Resample(reference=grid, interpolation="label" if is_mask else "linear"), name=field, mem_gb=1.5)
+        kind = "label" if is_mask else "linear"
+        resample = Node(Resample(reference=grid, interpolation=kind), name=field, mem_gb=1.5)
         save = save_map(run, settings, f"save_{field}", suffix, extra=extra, meta=meta, like=False,
                         dtype="uint8" if is_mask else "float32")  # fmt: skip
         wf.connect([
