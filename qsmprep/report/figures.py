@@ -364,5 +364,6 @@ def plot_histogram(
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
     if axes.get_legend_handles_labels()[0]:
+        axes.set_ylim(top=axes.get_ylim()[1] * 1.35)  # room for the legend above the peak
         axes.legend(loc="upper left", fontsize=8, frameon=False, labelcolor=INK)
     return save_figure(figure, out)

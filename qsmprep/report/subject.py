@@ -76,7 +76,7 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
     registration_names = {f"{key}{end}" for key in _REGISTRATIONS for end in ("", "before", "after", "target")}
     more = [w for w in pictures if w not in {*_SHOWN_FIGURES, *registration_names} and not w.startswith("atlas")]
     entities = {key: value for key, value in record.entities.items() if key != "subject"}
-    reference = str(record.sidecar.get("Reference") or settings.get("reference", "brain"))
+    reference = str(record.sidecar.get("ReferenceRegion") or settings.get("reference", "brain"))
     return {
         "id": re.sub(r"[^A-Za-z0-9_-]", "-", record.name),
         "name": record.name,
@@ -85,7 +85,7 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": record.reasons,
         "metrics": _metrics(record.qc),
         "notes": list(record.plan.get("notes") or record.sidecar.get("Notes") or ()),
-        "decisions": _decisions(record),
+        "decisions": _decisions(record, settings),
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
         "single_echo": len(record.plan.get("echoes", (0, 0))) == 1,
         "checks": methods.consensus_checks(settings, record.plan) if record.plan else [],
@@ -96,6 +96,11 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "registrations": [_registration(key, pictures, record, settings) for key in _REGISTRATIONS],
         "tables": [region_view(record.name, name, rows) for name, rows in record.tables.items()],
         "absent_reason": _absent_reason(record),
+        "regions_absent": (
+            "No regions were asked for (--no-normalization)."
+            if settings.get("normalization") is False
+            else _absent_reason(record)
+        ),
     }
 
 
@@ -140,7 +145,7 @@ def _echo_view(echo: Mapping[str, Any]) -> dict[str, Any]:
     return {"te": f"{1000 * echo['te']:.2f}", "files": names + ([f"volume {volume}"] if volume is not None else [])}
 
 
-def _decisions(record: Record) -> list[tuple[str, str]]:
+def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every decision on a run, from its plan; what only the sidecar of χ knows comes after."""
     plan, rows = record.plan, []
     if plan:
@@ -156,13 +161,28 @@ def _decisions(record: Record) -> list[tuple[str, str]]:
             ("Slices", f"{plan['obliquity']:.1f}° oblique; B0 along {_vector(plan['b0_dir'])} in voxel axes"),
             ("Phase scaling", _scaling(scaling) if scaling else "none needed: real and imaginary parts"),
             ("T1w", (Path(str(plan["t1w"])).name if plan.get("t1w") else "none") + _because(plan.get("t1w_reason"))),
-            ("Brain mask", Path(str(plan["mask"])).name if plan.get("mask") else "made by qsmprep"),
+            ("Brain mask", _mask_origin(plan, settings)),
         ]
     known = {"Description", "Units", "SkullStripped", "Sources", "GeneratedBy", "Notes"}
     if plan:  # the plan has said it already
         known |= {"EchoTimes", "MagneticFieldStrengthUsed", "MagneticFieldStrengthSource", "B0Direction", "Obliquity",
                   "PhaseScaling"}  # fmt: skip
-    return rows + [(_words(key), _plain(value)) for key, value in record.sidecar.items() if key not in known]
+    return rows + [(_words(key), _told(key, value)) for key, value in record.sidecar.items() if key not in known]
+
+
+def _mask_origin(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    if plan.get("mask"):
+        return f"given: {Path(str(plan['mask'])).name}"
+    if settings.get("normalization", True):
+        return "by registration of the template, on the " + ("T1w" if plan.get("t1w") else "gradient echo")
+    return "from signal and phase quality alone (--no-normalization)"
+
+
+def _told(key: str, value: Any) -> str:
+    """A value of the sidecar; what is a χ in ppm is told in ppb, as everywhere on the page."""
+    if isinstance(value, float) and key.endswith(("Offset", "StandardDeviation", "MeanBeforeReference")):
+        return f"{1000 * value:.2f} ppb"
+    return _plain(value)
 
 
 def _because(reason: Any) -> str:

@@ -163,7 +163,7 @@ def derivatives(tmp_path_factory, head):
         }
         (folder / f"{name}_desc-qc_iqms.json").write_text(json.dumps(qc))
         (folder / f"{name}_Chimap.json").write_text(
-            json.dumps({"Units": "ppm", "Reference": "brain", "ReferenceOffset": 0.00123, "Unwrapping": "romeo"})
+            json.dumps({"Units": "ppm", "ReferenceRegion": "csf", "ReferenceOffset": 0.00123, "Unwrapping": "romeo"})
         )
         write_stats(folder / f"{name}_seg-deepgrey_desc-stats_dseg.tsv", {3: None} if verdict == "CHECK" else {})
         draw_figures(out / name.split("_")[0] / "figures", name, head)

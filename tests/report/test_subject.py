@@ -73,7 +73,8 @@ def test_page_tells_every_decision(pages):
         "integers from -4096 to 4095; decided from histogram",
         "sub-01_T1w.nii.gz (the only one)",
         "5.7° oblique",
-        "Reference offset",
+        "Reference offset 1.23 ppb",
+        "given against the mean of ventricular cerebrospinal fluid",
         "Slices are oblique by 5.7 degrees",
     ):
         assert told in words
@@ -203,3 +204,10 @@ def test_reports_only_tells_the_settings_that_made_the_results(derivatives, tmp_
     assert "unwrapped with ROMEO" in Page(build_subject_report(out, "01", settings=now).read_text()).words
     again = Settings(bids_dir=tmp_path, out_dir=out, unwrap="laplacian")
     assert "Laplacian" in Page(build_subject_report(out, "01", settings=again).read_text()).words
+
+
+def test_run_without_registration_says_that_none_was_asked_for(derivatives):
+    page = Page(build_subject_report(derivatives, "02", settings={"normalization": False}).read_text())
+    build_subject_report(derivatives, "02")  # other tests look at the page, too
+    assert "No registration was asked for (--no-normalization)" in page.words
+    assert "from signal and phase quality alone" in page.words
