@@ -9,8 +9,10 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.derivatives import derivative_path
 from qsmprep.bids.model import Plan, Run
+from qsmprep.interfaces.masks import VentriclePrior
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import QualityNumbers
+from qsmprep.interfaces.space import Resample
 from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
@@ -162,7 +164,7 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
         if number == 0:
             wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")
     if settings.reference == "csf" and "r2star" in maps_of(run):
-        _add_ventricles(wf)
+        _add_ventricles(wf, from_template)
     template = init_template_wf(run, settings)
     wf.connect([
         (echoes, template, [("outputnode.reference", "inputnode.reference")]),
@@ -173,3 +175,15 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
     for chained, source, target in ((to_template, "GRE", settings.template), (from_template, settings.template, "GRE")):
         save = save_transform(run, settings, f"save_{chained.name}", source, target)
         wf.connect(chained, "out", save, "transforms")
+
+
+def _add_ventricles(wf: Workflow, from_template: Node) -> None:
+    """The prior of the ventricles on the gradient echo's grid, for the CSF reference."""
+    prior = Node(VentriclePrior(), name="ventricle_prior", mem_gb=1.0)
+    carry = Node(Resample(interpolation="label"), name="ventricles", mem_gb=1.0)
+    wf.connect([
+        (prior, carry, [("prior", "in_file")]),
+        (wf.get_node("echoes"), carry, [("outputnode.reference", "reference")]),
+        (from_template, carry, [("out", "transforms")]),
+        (carry, wf.get_node("recon"), [("out_file", "inputnode.ventricles")]),
+    ])  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import File, TraitedSpec, traits
 
-from .base import InputSpec, StageInterface, load, load_mask
+from .base import InputSpec, StageInterface, affine_of, load, load_mask
 
 
 class ExtractBrainInput(InputSpec):
@@ -81,4 +81,23 @@ class CsfMask(StageInterface):
         given = self.inputs
         mask = csf_mask(load(given.r2star), load_mask(given.brain_mask), load_mask(given.ventricles))
         self._save(runtime, "mask", mask, given.r2star)
+        return runtime
+
+
+class VentriclePriorOutput(TraitedSpec):
+    prior = File(exists=True, desc="in template space")
+
+
+class VentriclePrior(StageInterface):
+    """Where to look for ventricular CSF, in template space."""
+
+    input_spec, output_spec = InputSpec, VentriclePriorOutput
+
+    def _run_interface(self, runtime):
+        from .. import data
+        from ..space.priors import lateral_ventricles
+
+        t1w = data.template("T1w")
+        prior = lateral_ventricles(load(t1w), load_mask(data.template("mask")), affine_of(t1w))
+        self._save(runtime, "prior", prior, t1w)
         return runtime
