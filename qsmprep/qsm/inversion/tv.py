@@ -51,7 +51,7 @@ def tv(
     b0_dir: Sequence[float],
     *,
     magnitude: NDArray[np.generic] | None = None,
-    weight: float = 3e-4,
+    weight: float = 2e-4,
     gradient_step: float = 1 / 60,
     mu_data: float = 0.2,
     max_iterations: int = 100,
