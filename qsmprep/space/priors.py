@@ -44,4 +44,6 @@ def lateral_ventricles(
         if not candidates:
             raise ValueError("the template has no lateral ventricle on one side: is it a T1w in MNI space?")
         prior |= parts == max(candidates, key=lambda i: sizes[i])
-    return np.asarray(ndimage.binary_dilation(prior, iterations=margin) & brain)
+    for _ in range(margin):
+        prior = ndimage.binary_dilation(prior)
+    return np.asarray(prior & brain)
