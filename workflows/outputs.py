@@ -113,7 +113,7 @@ def init_maps_wf(run: Run, settings: Settings, name: str = "maps") -> Workflow:
 
 # what is drawn of the reconstruction: field of the workflow, name of the figure, options of `plot_map`
 _DRAWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("total_field", "totalfield", {"vmin": -1.0, "vmax": 1.0, "unit": "ppm", "title": "Total field"}),
+    ("total_field", "totalfield", {"unit": "ppm", "title": "Total field"}),
     ("local_field", "localfield", {"vmin": -0.05, "vmax": 0.05, "unit": "ppm", "title": "Local field"}),
     ("chi", "chi", {}),
     ("r2star", "r2star", {"vmin": 0.0, "unit": "1/s", "title": "R2*", "cmap": "magma"}),
