@@ -76,8 +76,8 @@ class VsharpParams:
 class RtsParams:
     """RTS (rapid two-step inversion): keywords of `qsmprep.qsm.inversion.rts.rts`."""
 
-    delta: float = 0.2
-    cg_iterations: int = 8
+    delta: float = 0.15
+    cg_iterations: int = 10
     mu: float = 10.0
     gradient_step: float = 0.02
     max_iterations: int = 20
@@ -92,7 +92,7 @@ class RtsParams:
 class TvParams:
     """Total-variation inversion: keywords of `qsmprep.qsm.inversion.tv.tv`."""
 
-    weight: float = 3e-4
+    weight: float = 2e-4
     gradient_step: float = 1 / 60
     mu_data: float = 0.2
     max_iterations: int = 100

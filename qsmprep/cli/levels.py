@@ -101,7 +101,7 @@ def _make_reports(plan: Plan, settings: Settings) -> list[StepFailure]:
 
     steps: list[tuple[str, Any]] = [
         (f"sub-{subject}", lambda subject=subject: build_subject_report(settings.out_dir, subject, plan, settings))
-        for subject in plan.subjects
+        for subject in plan.participants
     ]
     steps.append(("index.html", lambda: build_index(settings.out_dir)))
     steps.append(("logs/CITATION.md", lambda: write_citations(settings.out_dir, plan, settings)))
