@@ -34,9 +34,8 @@ def truth_dir(out_dir: Path) -> Path:
 
 def participants(options: Options) -> list[tuple[str, str]]:
     """(label, group) of every participant. Groups take turns, so that more can be added later."""
-    total = options.participants * len(options.groups)
-    width = max(2, len(str(total)))
-    return [(f"{n + 1:0{width}d}", options.groups[n % len(options.groups)]) for n in range(total)]
+    groups = options.groups
+    return [(f"{n + 1:02d}", groups[n % len(groups)]) for n in range(options.participants * len(groups))]
 
 
 def check(options: Options) -> None:
@@ -104,10 +103,7 @@ def _claim(out_dir: Path, options: Options) -> None:
             )
     elif out_dir.is_dir() and any(out_dir.iterdir()):
         raise UsageError(f"{out_dir} is not empty and holds no dataset of qsmprep-phantom: give another folder")
-    try:
-        write_json(path, {"options": record, "version": __version__})
-    except OSError as error:
-        raise EnvironmentFault(f"{out_dir} cannot be written: {error.strerror}. Give a folder that can be") from error
+    write_json(path, {"options": record, "version": __version__})
 
 
 def _write_root_files(out_dir: Path, options: Options) -> None:
@@ -223,19 +219,19 @@ def write_dataset(
     """
     out_dir = Path(out_dir)
     check(options)
-    _claim(out_dir, options)
-    _write_root_files(out_dir, options)
-    labels = [label for label, _ in participants(options)]
-    todo = [n for n, label in enumerate(labels) if not (out_dir / f"sub-{label}").is_dir()]
-    if len(todo) < len(labels):
-        report(f"{len(labels) - len(todo)} of {len(labels)} participants are there already")
     try:
+        _claim(out_dir, options)
+        _write_root_files(out_dir, options)
+        labels = [label for label, _ in participants(options)]
+        todo = [n for n, label in enumerate(labels) if not (out_dir / f"sub-{label}").is_dir()]
+        if len(todo) < len(labels):
+            report(f"{len(labels) - len(todo)} of {len(labels)} participants are there already")
         for name in _make_all(out_dir, options, todo, nprocs):
             _write_participants(out_dir, options)
             report(f"{name} written")
+        _write_participants(out_dir, options)
     except OSError as error:
         raise EnvironmentFault(f"{out_dir} cannot be written: {error.strerror or error}") from error
     except MemoryError as error:
         raise EnvironmentFault("out of memory: fewer --nprocs, a smaller --mem-gb or larger voxels") from error
-    _write_participants(out_dir, options)
     return out_dir

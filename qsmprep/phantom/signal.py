@@ -14,25 +14,46 @@ Volume = NDArray[np.float32]
 PHASE_RANGE = 4096  # phase is stored as the scanners of one vendor do: -4096 .. 4094 in steps of 2
 
 
+@numba.njit
+def _steps(field, a, b, c):  # type: ignore[no-untyped-def]
+    """Change of the field across one fine voxel along each axis [ppm]."""
+    nx, ny, nz = field.shape
+    x0, x1, y0, y1 = max(a - 1, 0), min(a + 1, nx - 1), max(b - 1, 0), min(b + 1, ny - 1)
+    z0, z1 = max(c - 1, 0), min(c + 1, nz - 1)
+    return (
+        (field[x1, b, c] - field[x0, b, c]) / max(x1 - x0, 1),
+        (field[a, y1, c] - field[a, y0, c]) / max(y1 - y0, 1),
+        (field[a, b, z1] - field[a, b, z0]) / max(z1 - z0, 1),
+    )
+
+
+@numba.njit
+def _dephasing(step, turns):  # type: ignore[no-untyped-def]
+    """What a linear field across a voxel leaves of its signal: sinc of half the phase across it."""
+    half = np.float32(0.5) * turns * step
+    return np.float32(1) - half * half / np.float32(6) if abs(half) < 0.1 else np.sin(half) / half
+
+
 @numba.njit(parallel=True, cache=True, fastmath=True)
 def _average(out, signal, r2star, field, turns, te, factor):  # type: ignore[no-untyped-def]
-    """Mean over each voxel's parts of S exp(-TE R2*) exp(i 2π γ B0 ΔB TE)."""
+    """Mean over each voxel's parts of S exp(-TE R2*) exp(i 2π γ B0 ΔB TE), each part dephased by its own gradient."""
     parts = factor[0] * factor[1] * factor[2]
     for i in numba.prange(out.shape[0]):
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
-                for e in range(te.size):
-                    real, imag = np.float32(0), np.float32(0)
-                    for a in range(i * factor[0], (i + 1) * factor[0]):
-                        for b in range(j * factor[1], (j + 1) * factor[1]):
-                            for c in range(k * factor[2], (k + 1) * factor[2]):
-                                if signal[a, b, c] == 0:
-                                    continue
-                                size = signal[a, b, c] * np.exp(-te[e] * r2star[a, b, c])
-                                angle = turns * te[e] * field[a, b, c]
-                                real += size * np.cos(angle)
-                                imag += size * np.sin(angle)
-                    out[i, j, k, e] = complex(real / parts, imag / parts)
+                out[i, j, k] = 0
+                for a in range(i * factor[0], (i + 1) * factor[0]):
+                    for b in range(j * factor[1], (j + 1) * factor[1]):
+                        for c in range(k * factor[2], (k + 1) * factor[2]):
+                            if signal[a, b, c] == 0:
+                                continue
+                            gx, gy, gz = _steps(field, a, b, c)
+                            for e in range(te.size):
+                                scale = turns * te[e]
+                                size = signal[a, b, c] / parts * np.exp(-te[e] * r2star[a, b, c])
+                                size *= _dephasing(gx, scale) * _dephasing(gy, scale) * _dephasing(gz, scale)
+                                angle = scale * field[a, b, c]
+                                out[i, j, k, e] += complex(size * np.cos(angle), size * np.sin(angle))
 
 
 def acquire(

@@ -20,7 +20,6 @@ from .veins import add_veins, draw_veins
 
 Volume = NDArray[np.float32]
 COARSE_MM = 2.0  # voxels of the grid for what lies outside the field of view
-BYTES = 21.0  # peak memory a padded fine voxel takes, per fine voxel: see `estimate_gb`
 
 
 @dataclass(frozen=True)
@@ -110,9 +109,9 @@ class Visit:
 
 
 def estimate_gb(fine: Sequence[int]) -> float:
-    """Peak memory [GB] of a head on a fine grid: maps, and twice the padded grid for its transform."""
-    padded = np.prod([n + 1.15 * max(fine) for n in fine], dtype=float)
-    return float(BYTES * np.prod(fine, dtype=float) + 8.2 * padded) / 1e9 + 0.8
+    """Peak memory [GB] of a head on a fine grid: its maps, and the transform along one axis for the field."""
+    lines = float(fine[0]) * fine[1] * (fine[2] + 1.15 * max(fine))
+    return (30.0 * float(np.prod(fine, dtype=float)) + 8.0 * lines) / 1e9 + 0.9
 
 
 def _factor(grid: Grid, options: Options) -> tuple[int, int, int]:

@@ -18,15 +18,15 @@ Volume = NDArray[np.float32]
 
 # Air in the head: centre [mm], half axes [mm]; mirrored where x is not 0. It never reaches the brain.
 _CAVITIES: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
-    ((10, 83, -8), (10, 5, 12)),  # frontal sinus
+    ((10, 82, -8), (12, 6, 14)),  # frontal sinus
     ((0, 24, -33), (14, 15, 9)),  # sphenoid sinus
-    ((8, 46, -30), (5, 17, 9)),  # ethmoid cells
+    ((8, 44, -30), (7, 18, 11)),  # ethmoid cells
     ((5, 52, -52), (3.5, 27, 13)),  # nasal cavity
     ((0, 12, -56), (11, 10, 12)),  # nasopharynx
     ((0, -2, -95), (9, 7, 35)),  # pharynx
     ((27, 48, -58), (11, 14, 14)),  # maxillary sinus
-    ((52, -44, -45), (6, 9, 11)),  # mastoid cells
-    ((46, -28, -40), (5, 4, 5)),  # middle ear
+    ((51, -43, -44), (9, 12, 14)),  # mastoid cells
+    ((44, -27, -39), (7, 6, 7)),  # middle ear
     ((64, -22, -41), (18, 3, 3)),  # ear canal
 )
 _TRACT = ((22, -24, 62), (25, -20, 40), (25, -17, 20), (20, -10, 4), (15, -16, -10), (8, -22, -28), (4, -32, -50))
@@ -120,7 +120,8 @@ def _surroundings(
         head[..., z] = ndimage.binary_fill_holes(head[..., z])
     head = ndimage.binary_dilation(head)
     near_brain = ndimage.binary_dilation(mask, iterations=2)
-    air = _ellipsoids(head.shape, affine) & ~near_brain
+    # the bone between brain and sinuses is thin
+    air = _ellipsoids(head.shape, affine) & ~ndimage.binary_dilation(mask)
     air &= head
     skin = head & ~ndimage.binary_erosion(head, iterations=3, border_value=1)
     z = affine[2, 3] + np.arange(head.shape[2])
