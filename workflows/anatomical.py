@@ -45,7 +45,7 @@ def init_anat_wf(settings: Settings, name: str, *, masked: bool = False) -> Work
     brain = Node(ExtractBrain(seed=settings.random_seed), name="brain_extraction", mem_gb=2.0)
     wf.connect([
         (inputs, brain, [("image", "in_file")]),
-        (brain, normalize, [("mask", "mask")]),
+        (brain, normalize, [("mask", "mask"), ("transforms", "start")]),
         (brain, out, [("mask", "brain_mask")]),
     ])  # fmt: skip
     return wf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nipype.interfaces.utility import IdentityInterface
+from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.derivatives import derivative_path
@@ -119,10 +119,14 @@ def _add_anatomy(wf: Workflow, run: Run, settings: Settings) -> None:
     wf.connect([
         (anat, to_template, [("to_template", "in1")]),
         (anat, from_template, [("from_template", "in2")]),
-        (anat, wf.get_node("quality_numbers"), [("agreement", "agreement")]),
+    ])  # fmt: skip
+    agreements = Node(Merge(2), name="agreements", run_without_submitting=True)
+    wf.connect([
+        (anat, agreements, [("agreement", "in1")]),
+        (agreements, wf.get_node("quality_numbers"), [("out", "agreement")]),
     ])  # fmt: skip
     if run.t1w is None:
-        to_template.inputs.in2, from_template.inputs.in1 = [], []
+        to_template.inputs.in2, from_template.inputs.in1, agreements.inputs.in2 = [], [], []
         own = init_anat_wf(settings, "gre_anat", masked=run.mask is not None)
         wf.connect([
             (echoes, own, [("outputnode.reference", "inputnode.image")]),
@@ -139,6 +143,7 @@ def _add_anatomy(wf: Workflow, run: Run, settings: Settings) -> None:
     wf.connect([
         (echoes, coreg, [("outputnode.reference", "inputnode.reference")]),
         (anat, coreg, [("image", "inputnode.t1w"), ("brain_mask", "inputnode.t1w_mask")]),
+        (coreg, agreements, [("outputnode.agreement", "in2")]),
         (coreg, to_template, [("outputnode.to_t1w", "in2")]),
         (coreg, from_template, [("outputnode.from_t1w", "in1")]),
         (coreg, figure, [("outputnode.before", "before"), ("outputnode.after", "after")]),

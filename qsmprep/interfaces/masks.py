@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nipype.interfaces.base import File, TraitedSpec, traits
+from nipype.interfaces.base import Directory, File, TraitedSpec, traits
 
 from .base import InputSpec, StageInterface, affine_of, load, load_mask
 
@@ -16,6 +16,7 @@ class ExtractBrainInput(InputSpec):
 
 class ExtractBrainOutput(TraitedSpec):
     mask = File(exists=True)
+    transforms = Directory(exists=True, desc="the registration it rests on, for `Normalize` to go on from")
 
 
 class ExtractBrain(StageInterface):
@@ -26,7 +27,8 @@ class ExtractBrain(StageInterface):
     def _run_interface(self, runtime):
         from ..mask.brain import extract_brain
 
-        extract_brain(Path(self.inputs.in_file), Path(self._out(runtime, "mask")), seed=self.inputs.seed)
+        mask, transforms = Path(self._out(runtime, "mask")), Path(self._out(runtime, "transforms", ""))
+        extract_brain(Path(self.inputs.in_file), mask, seed=self.inputs.seed, transforms_dir=transforms)
         return runtime
 
 

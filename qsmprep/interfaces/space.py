@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nipype.interfaces.base import File, InputMultiObject, OutputMultiObject, TraitedSpec, traits
+from nipype.interfaces.base import Directory, File, InputMultiObject, OutputMultiObject, TraitedSpec, traits
 
 from .base import InputSpec, StageInterface
 
@@ -12,6 +12,7 @@ from .base import InputSpec, StageInterface
 class NormalizeInput(InputSpec):
     in_file = File(exists=True, mandatory=True, desc="whole head")
     mask = File(exists=True, mandatory=True, desc="its brain mask")
+    start = Directory(exists=True, desc="what the brain extraction found, to go on from")
     seed = traits.Int(0, usedefault=True)
 
 
@@ -28,20 +29,22 @@ class Normalize(StageInterface):
 
     def _run_interface(self, runtime):
         from ..bids.derivatives import write_json
+        from ..space.agreement import template_agreement
         from ..space.registration import normalize
 
         given = self.inputs
-        found = normalize(Path(given.in_file), Path(given.mask), Path(runtime.cwd), seed=given.seed)
+        start = Path(given.start) if given.start else None
+        found = normalize(Path(given.in_file), Path(given.mask), Path(runtime.cwd), start=start, seed=given.seed)
         self._results["to_template"] = [str(path) for path in found.forward]
         self._results["from_template"] = [str(path) for path in found.inverse]
-        write_json(self._out(runtime, "agreement", ".json"), found.agreement)
+        write_json(self._out(runtime, "agreement", ".json"), template_agreement(Path(given.mask), found.forward))
         return runtime
 
 
 class RigidInput(InputSpec):
     moving = File(exists=True, mandatory=True)
     fixed = File(exists=True, mandatory=True)
-    fixed_mask = File(exists=True, desc="brain mask of `fixed`")
+    fixed_mask = File(exists=True, mandatory=True, desc="brain mask of `fixed`: where the agreement is taken")
     seed = traits.Int(0, usedefault=True)
 
 
@@ -58,14 +61,16 @@ class RegisterRigid(StageInterface):
 
     def _run_interface(self, runtime):
         from ..bids.derivatives import write_json
+        from ..space.agreement import coregistration_agreement
         from ..space.registration import rigid
 
         given = self.inputs
-        mask = Path(given.fixed_mask) if given.fixed_mask else None
-        found = rigid(Path(given.moving), Path(given.fixed), Path(runtime.cwd), fixed_mask=mask, seed=given.seed)
+        moving, fixed = Path(given.moving), Path(given.fixed)
+        found = rigid(moving, fixed, Path(runtime.cwd), seed=given.seed)
         self._results["forward"] = [str(path) for path in found.forward]
         self._results["inverse"] = [str(path) for path in found.inverse]
-        write_json(self._out(runtime, "agreement", ".json"), found.agreement)
+        agreement = coregistration_agreement(moving, fixed, Path(given.fixed_mask), found.forward)
+        write_json(self._out(runtime, "agreement", ".json"), agreement)
         return runtime
 
 
@@ -111,7 +116,7 @@ class SaveTransform(StageInterface):
     input_spec, output_spec = SaveTransformInput, SaveTransformOutput
 
     def _run_interface(self, runtime):
-        from ..space.registration import write_composite
+        from ..space.composite import write_composite
 
         given = self.inputs
         target, sources = Path(given.out_path), [Path(path) for path in given.transforms]

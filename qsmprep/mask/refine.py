@@ -80,7 +80,7 @@ def qsm_mask(brain: Mask, quality: NDArray[np.floating[Any]], *, quality_thresho
     mask = largest_part(kept & ndimage.binary_dilation(core, CORNERS))
     if not mask.any():
         raise ValueError(
-            f"no voxel of the brain mask has a phase quality of {quality_threshold:g} or more: the phase is noise there, "
+            f"no voxel of the brain mask has a phase quality of {quality_threshold:g} or more: its phase is noise, "
             "or its scaling is wrong. Look at the phase, or lower mask.quality_threshold in the settings file."
         )
     return mask

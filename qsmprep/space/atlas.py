@@ -1,0 +1,44 @@
+"""Atlases that a user brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..data import Atlas
+from ..errors import UsageError
+
+
+def user_atlas(image: Path, labels: Path) -> Atlas:
+    """Check a label image in template space and its table, and give them the form of a packaged atlas.
+
+    Parameters
+    ----------
+    image : NIfTI label image in template space
+    labels : TSV with the columns index and name, and hemisphere where it is known
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be read, the image holds no labels, or the table misses some of them.
+    """
+    import nibabel as nib
+    import numpy as np
+
+    from ..regions import read_labels
+
+    try:
+        values = np.asanyarray(nib.load(image).dataobj)  # type: ignore[attr-defined]
+    except (OSError, nib.filebasedimages.ImageFileError, EOFError) as error:
+        raise UsageError(f"--atlas: {image} cannot be read as an image ({error}).") from None
+    try:
+        table = read_labels(labels)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UsageError(f"--atlas-labels: {error}") from None
+    if values.ndim != 3 or not np.allclose(values, np.rint(values)):
+        raise UsageError(f"--atlas: {image} is no label image: expected whole numbers in three dimensions.")
+    found = set(np.unique(values).astype(int)) - {0}
+    if not found & set(table["index"]):
+        raise UsageError(f"--atlas: none of the labels in {image} is named in {labels}.")
+    name = "".join(c for c in image.name.split(".")[0].split("_seg-")[-1].split("_")[0] if c.isalnum()) or "atlas"
+    description = {"Name": name, "Source": image.name, "Space": "template space, as the user gave it"}
+    return Atlas(name, image, labels, description)
