@@ -21,7 +21,7 @@ PAD = 2.15  # dipoles reach a little farther than the longest edge: from the bra
 
 
 @numba.njit(parallel=True, cache=True)
-def _add_coarse(fine, coarse, start, step):  # type: ignore[no-untyped-def]
+def _add_coarse(fine, coarse, start, step):
     """Add a coarse map, interpolated trilinearly; fine voxel i lies at coarse position start + i * step."""
     for i in numba.prange(fine.shape[0]):
         x = start[0] + i * step[0]
@@ -114,7 +114,7 @@ def shim(field: Volume, brain: NDArray[np.bool_], voxel_size: Sequence[float]) -
 
 
 @numba.njit(parallel=True, cache=True)
-def _subtract(field, c, centre, scale):  # type: ignore[no-untyped-def]
+def _subtract(field, c, centre, scale):
     for i in numba.prange(field.shape[0]):
         x = (i - centre[0]) * scale[0]
         for j in range(field.shape[1]):

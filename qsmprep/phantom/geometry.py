@@ -165,7 +165,7 @@ def draw_shape(rng: np.random.Generator, low: Matrix, high: Matrix, strength: fl
     displacement = np.zeros((*n, 3), dtype=np.float32)
     for axis in range(3):
         # wide folds make a head long or narrow, fine ones make its gyri its own
-        for sd, reach in ((2.5, 24.0), (0.9, 10.0)):
+        for sd, reach in ((2.2, 28.0), (0.6, 12.0)):
             noise = gaussian_filter(rng.standard_normal(n), reach / spacing, mode="wrap")
             displacement[..., axis] += strength * sd * noise / noise.std()
     size = 1 + strength * rng.normal(0, 0.025, 3)

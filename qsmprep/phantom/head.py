@@ -85,7 +85,8 @@ def gradient_echo_contrast(person: Person, template: Template, b0: float) -> Con
         rows.append((chi, r2star("grey", b0) + 0.1 * max(chi, 0.0) * b0 / 3, grey_signal))
     for name, side in template.nuclei.regions:
         chi = person.chi[name, side]
-        rows.append((chi, iron_r2star(chi, b0), flash(0.80, 1.9 - 1.1 * REGIONS[name].t1w)))
+        myelin = (REGIONS[name].t1w - 0.70) / 0.30  # 0 like cortex, 1 like white matter
+        rows.append((chi, iron_r2star(chi, b0), flash(0.83 - 0.13 * myelin, 1.615 - 0.704 * myelin)))
     table = np.array(rows, dtype=np.float32)
     table[:, 0] /= 1000
     return Contrast(table, person.corticospinal / 1000, SPLENIUM / 1000)
@@ -101,7 +102,7 @@ def t1w_contrast(template: Template) -> Contrast:
 
 
 @numba.njit
-def _at(volume, x, y, z):  # type: ignore[no-untyped-def]
+def _at(volume, x, y, z):
     """Value between voxels by trilinear interpolation; the edge goes on for ever."""
     nx, ny, nz = volume.shape
     x, y, z = min(max(x, 0.0), nx - 1.001), min(max(y, 0.0), ny - 1.001), min(max(z, 0.0), nz - 1.001)
@@ -115,7 +116,7 @@ def _at(volume, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _label_at(labels, x, y, z):  # type: ignore[no-untyped-def]
+def _label_at(labels, x, y, z):
     """The label that holds at least half of the eight neighbours' weight; 0 if none does, or outside."""
     nx, ny, nz = labels.shape
     if x < 0 or y < 0 or z < 0 or x >= nx - 1 or y >= ny - 1 or z >= nz - 1:
@@ -137,12 +138,12 @@ def _label_at(labels, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _ramp(value, middle, width):  # type: ignore[no-untyped-def]
+def _ramp(value, middle, width):
     return min(max((value - middle) / width + 0.5, 0.0), 1.0)
 
 
 @numba.njit
-def _texture_at(tile, channel, x, y, z):  # type: ignore[no-untyped-def]
+def _texture_at(tile, channel, x, y, z):
     n = tile.shape[0]
     x, y, z = x % n, y % n, z % n
     i, j, k = int(x), int(y), int(z)
@@ -157,7 +158,7 @@ def _texture_at(tile, channel, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _outside(t1w, bone, air, table, out):  # type: ignore[no-untyped-def]
+def _outside(t1w, bone, air, table, out):
     """Scalp, muscle, skull and sinuses; soft tissue shines as in the template's T1w."""
     soft = max(1 - bone - air, 0.0)
     for c in range(2):
@@ -166,7 +167,7 @@ def _outside(t1w, bone, air, table, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _tissue(t1w, tract, splenium, parcel, nucleus, tex, table, tract_chi, splenium_chi, out):  # type: ignore[no-untyped-def]
+def _tissue(t1w, tract, splenium, parcel, nucleus, tex, table, tract_chi, splenium_chi, out):
     """Fluid, grey and white matter from the T1w's brightness, or a nucleus; returns whether it is a nucleus."""
     fluid = 1 - _ramp(t1w, 0.53, 0.10)
     if nucleus >= 0 and fluid < 0.5:
@@ -189,7 +190,7 @@ def _tissue(t1w, tract, splenium, parcel, nucleus, tex, table, tract_chi, spleni
 
 
 @numba.njit(parallel=True, cache=True)
-def _sample(  # type: ignore[no-untyped-def]
+def _sample(
     chi, r2s, signal, brain, nuclei, cortex, to_head, shape_linear, displacement, shape_origin, shape_spacing,
     template_origin, t1w, brain_map, head_map, bone_map, air_map, tract_map, splenium_map, cortex_map, labels,
     labels_from_mm, first_nucleus, tile, table, tract_chi, splenium_chi, edge,

@@ -15,7 +15,7 @@ PHASE_RANGE = 4096  # phase is stored as the scanners of one vendor do: -4096 ..
 
 
 @numba.njit
-def _steps(field, a, b, c):  # type: ignore[no-untyped-def]
+def _steps(field, a, b, c):
     """Change of the field across one fine voxel along each axis [ppm]."""
     nx, ny, nz = field.shape
     x0, x1, y0, y1 = max(a - 1, 0), min(a + 1, nx - 1), max(b - 1, 0), min(b + 1, ny - 1)
@@ -28,14 +28,14 @@ def _steps(field, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _dephasing(step, turns):  # type: ignore[no-untyped-def]
+def _dephasing(step, turns):
     """What a linear field across a voxel leaves of its signal: sinc of half the phase across it."""
     half = np.float32(0.5) * turns * step
     return np.float32(1) - half * half / np.float32(6) if abs(half) < 0.1 else np.sin(half) / half
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
-def _average(out, signal, r2star, field, turns, te, factor):  # type: ignore[no-untyped-def]
+def _average(out, signal, r2star, field, turns, te, factor):
     """Mean over each voxel's parts of S exp(-TE R2*) exp(i 2π γ B0 ΔB TE), each part dephased by its own gradient."""
     parts = factor[0] * factor[1] * factor[2]
     for i in numba.prange(out.shape[0]):
@@ -82,7 +82,7 @@ def acquire(
 
 
 @numba.njit(parallel=True, cache=True)
-def _mean_where(out, share, values, where, factor):  # type: ignore[no-untyped-def]
+def _mean_where(out, share, values, where, factor):
     parts = factor[0] * factor[1] * factor[2]
     for i in numba.prange(out.shape[0]):
         for j in range(out.shape[1]):
@@ -107,7 +107,7 @@ def block_mean(values: Volume, where: NDArray[np.bool_], factor: Sequence[int]) 
 
 
 @numba.njit(parallel=True, cache=True)
-def _mode(out, labels, factor):  # type: ignore[no-untyped-def]
+def _mode(out, labels, factor):
     for i in numba.prange(out.shape[0]):
         count = np.zeros(256, dtype=np.int64)
         for j in range(out.shape[1]):

@@ -106,7 +106,7 @@ def _value_and_slope(template: Template, at: Matrix) -> tuple[Matrix, Matrix]:
 
 
 @numba.njit(cache=True)
-def _coverage(cover, points, radii, sizes):  # type: ignore[no-untyped-def]
+def _coverage(cover, points, radii, sizes):
     """Share of each voxel that lies in a tube. Tubes thinner than a voxel keep their volume."""
     voxel = min(sizes[0], min(sizes[1], sizes[2]))
     for n in range(points.shape[0]):
