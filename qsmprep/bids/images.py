@@ -76,6 +76,7 @@ def read_grid(path: Path) -> Grid:
         If the file is empty, absent or no NIfTI image, or has not 3 or 4 dimensions.
     """
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         if path.stat().st_size == 0:
@@ -87,7 +88,7 @@ def read_grid(path: Path) -> Grid:
         raise InputError(f"{path} points to a file that is not there (a broken link, or data not fetched?)") from None
     except PermissionError:
         raise InputError(f"{path} may not be read: permission denied") from None
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{path} is no readable NIfTI image: {_one_line(error)}") from None
     if len(shape) == 5 and shape[3] == 1:
         raise InputError(f"{path} has 5 dimensions; expected (x, y, z) or (x, y, z, echo)")

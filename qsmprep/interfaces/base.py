@@ -9,7 +9,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, trai
 
 from .. import __version__
 
-__all__ = ["InputSpec", "StageInterface", "affine_of", "load", "load_mask", "save"]
+__all__ = ["InputSpec", "StageInterface", "affine_of", "load", "load_mask", "save", "voxel_size_of"]
 
 
 class InputSpec(BaseInterfaceInputSpec):
@@ -51,6 +51,12 @@ def affine_of(path):
     import nibabel as nb
 
     return nb.load(path).affine
+
+
+def voxel_size_of(path) -> tuple[float, float, float]:
+    """Voxel size of an image file [mm]."""
+    x, y, z = np.linalg.norm(affine_of(path)[:3, :3], axis=0)
+    return float(x), float(y), float(z)
 
 
 def save(path, data, affine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
 
-from .base import InputSpec, StageInterface, affine_of, load, load_mask
+from .base import InputSpec, StageInterface, load, load_mask, voxel_size_of
 
 
 class ReadEchoesInput(InputSpec):
@@ -41,11 +41,11 @@ class ReadEchoes(StageInterface):
         like = (given.phase or given.real)[0]
         if given.real:
             magnitude, phase = from_real_imag(stack(given.real), stack(given.imag))
-            phase *= given.phase_sign
+            phase = phase * np.float32(given.phase_sign)
         else:
             scaling = PhaseScaling(**given.scaling)
             phase = stack(given.phase, lambda volume: to_radians(volume, scaling, given.phase_sign))
-            magnitude = stack(given.magnitude) if given.magnitude else None
+            magnitude = stack(given.magnitude) if given.magnitude else None  # type: ignore[assignment]
         self._save(runtime, "phase", phase, like)
         if magnitude is not None:
             self._save(runtime, "magnitude", magnitude, like)
@@ -104,12 +104,10 @@ class RemovePhaseOffset(StageInterface):
     input_spec, output_spec = OffsetInput, OffsetOutput
 
     def _run_interface(self, runtime):
-        import nibabel as nb
-
         from ..qsm.combine import mcpc3ds
 
         given = self.inputs
-        voxel_size = nb.affines.voxel_sizes(affine_of(given.phase))
+        voxel_size = voxel_size_of(given.phase)
         combined = mcpc3ds(
             load(given.phase), load(given.magnitude), tuple(given.te), load_mask(given.mask), voxel_size,
             bipolar=given.bipolar,
@@ -190,12 +188,10 @@ class RemoveBackground(StageInterface):
     input_spec, output_spec = BackgroundInput, BackgroundOutput
 
     def _run_interface(self, runtime):
-        import nibabel as nb
-
         from ..qsm.background import remove_background
 
         given = self.inputs
-        voxel_size = nb.affines.voxel_sizes(affine_of(given.field))
+        voxel_size = voxel_size_of(given.field)
         local, valid = remove_background(
             load(given.field), load_mask(given.mask), voxel_size, given.b0_dir, method=given.method, **given.params
         )
@@ -219,12 +215,10 @@ class InvertDipole(StageInterface):
     input_spec, output_spec = InvertInput, InvertOutput
 
     def _run_interface(self, runtime):
-        import nibabel as nb
-
         from ..qsm.inversion import invert
 
         given = self.inputs
-        voxel_size = nb.affines.voxel_sizes(affine_of(given.field))
+        voxel_size = voxel_size_of(given.field)
         chi = invert(
             load(given.field), load_mask(given.mask), voxel_size, given.b0_dir,
             method=given.method, magnitude=load(given.magnitude), **given.params,

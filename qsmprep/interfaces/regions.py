@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
 
-from .base import InputSpec, StageInterface, affine_of, load, load_mask
+from .base import InputSpec, StageInterface, load, load_mask, voxel_size_of
 
 
 class RegionTableInput(InputSpec):
@@ -28,13 +28,11 @@ class RegionTable(StageInterface):
     input_spec, output_spec = RegionTableInput, RegionTableOutput
 
     def _run_interface(self, runtime):
-        import nibabel as nb
-
         from ..bids.derivatives import write_table
         from ..regions import read_labels, region_table
 
         given = self.inputs
-        voxel_size = nb.affines.voxel_sizes(affine_of(given.labels))
+        voxel_size = voxel_size_of(given.labels)
         maps = {"chi": load(given.chi), "r2star": load(given.r2star)}
         table = region_table(
             load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size, maps
@@ -68,7 +66,6 @@ class QualityNumbers(StageInterface):
     input_spec, output_spec = QualityNumbersInput, QualityNumbersOutput
 
     def _run_interface(self, runtime):
-        import nibabel as nb
         import pandas as pd
 
         from ..bids.derivatives import write_json
@@ -83,7 +80,7 @@ class QualityNumbers(StageInterface):
             agreement |= json.loads(Path(path).read_text())
         metrics = run_metrics(
             brain_mask=load_mask(given.brain_mask), qsm_mask=load_mask(given.qsm_mask), chi=load(given.chi),
-            voxel_size=nb.affines.voxel_sizes(affine_of(given.chi)), **arrays,
+            voxel_size=voxel_size_of(given.chi), **arrays,
             reference={"offset": reference["ReferenceOffset"], "sd": reference["ReferenceStandardDeviation"]},
             regions=pd.read_csv(given.table, sep="\t") if given.table else None, agreement=agreement,
         )  # fmt: skip

@@ -16,7 +16,6 @@ from .resample import apply
 
 def template_agreement(brain_mask: Path, to_template: Sequence[Path]) -> dict[str, float]:
     """Overlap of a brain mask, brought to the template, with the template's own: {"template_dice"}."""
-
     template = data.template("mask")
     with tempfile.TemporaryDirectory() as folder:
         moved = apply(brain_mask, template, to_template, Path(folder) / "mask.nii", interpolation="nearest")
@@ -27,12 +26,10 @@ def coregistration_agreement(
     moving: Path, fixed: Path, fixed_mask: Path, transforms: Sequence[Path]
 ) -> dict[str, float]:
     """Mutual information of two images of one head after registration, in the brain: {"coregistration_nmi"}."""
-
     with tempfile.TemporaryDirectory() as folder:
         moved = _load(apply(moving, fixed, transforms, Path(folder) / "moved.nii"))
     return {"coregistration_nmi": normalised_mutual_information(_load(fixed), moved, _load(fixed_mask) > 0)}
 
 
 def _load(path: Path) -> np.ndarray:
-
     return np.asanyarray(nib.load(path).dataobj)

@@ -23,12 +23,13 @@ def user_atlas(image: Path, labels: Path) -> Atlas:
     """
     import nibabel as nib
     import numpy as np
+    from nibabel.filebasedimages import ImageFileError
 
     from ..regions import read_labels
 
     try:
-        values = np.asanyarray(nib.load(image).dataobj)  # type: ignore[attr-defined]
-    except (OSError, nib.filebasedimages.ImageFileError, EOFError) as error:
+        values = np.asanyarray(nib.load(image).dataobj)
+    except (OSError, ImageFileError, EOFError) as error:
         raise UsageError(f"--atlas: {image} cannot be read as an image ({error}).") from None
     try:
         table = read_labels(labels)
