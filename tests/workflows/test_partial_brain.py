@@ -1,0 +1,148 @@
+"""The whole program without registration: quick enough to be killed, to fail and to be repeated."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from qsmprep.cli.main import run
+
+CROP = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "romeo_crop"
+
+
+def maps(out):
+    """Name -> bytes of every image and table."""
+    files = [f for f in out.rglob("*") if f.name.endswith((".nii.gz", ".tsv")) and "logs" not in f.parts]
+    return {str(f.relative_to(out)): f.read_bytes() for f in files}
+
+
+@pytest.fixture(scope="module")
+def crop(tmp_path_factory):
+    """Real data of a part of a brain, processed."""
+    if not CROP.exists():
+        pytest.skip(f"the real data are not there: {CROP}")
+    base = tmp_path_factory.mktemp("crop")
+    code = run([str(CROP), str(base / "out"), "participant", "--no-normalization", "-w", str(base / "work")])
+    return base, code
+
+
+def test_real_crop_runs_to_a_map_and_a_report(crop):
+    base, code = crop
+    assert code == 0
+    anat = base / "out" / "sub-01" / "anat"
+    chi = nib.load(anat / "sub-01_Chimap.nii.gz")
+    raw = nib.load(CROP / "sub-01" / "anat" / "sub-01_echo-1_part-mag_MEGRE.nii.gz")
+    assert chi.shape == raw.shape
+    assert np.allclose(chi.affine, raw.affine)
+    mask = np.asanyarray(nib.load(anat / "sub-01_desc-qsm_mask.nii.gz").dataobj) > 0
+    values = np.asanyarray(chi.dataobj)
+    assert mask.mean() > 0.6, "kernels that meet the volume's edge may not eat the crop"
+    assert (values[~mask] == 0).all()
+    assert 0.01 < values[mask].std() < 0.06, "brain tissue at 7 T"
+    sidecar = json.loads((anat / "sub-01_Chimap.json").read_text())
+    assert sidecar["PhaseScaling"]["source"] == "histogram"
+    assert sidecar["PhaseScaling"]["slope"] == pytest.approx(np.pi / 0.0036744, rel=1e-3)
+    page = (base / "out" / "sub-01.html").read_text()
+    assert "data:image/webp" in page
+    assert "not for diagnosis" in page
+
+
+def test_only_susceptibility_is_written_where_nothing_is_normalised(crop):
+    names = [f.name for f in (crop[0] / "out").rglob("*.nii.gz")]
+    assert not [n for n in names if "space-" in n or "dseg" in n]
+
+
+def test_settings_of_a_run_reproduce_it(crop, tmp_path):
+    base, _ = crop
+    config = base / "out" / "logs" / "settings.toml"
+    code = run([str(CROP), str(tmp_path / "out"), "participant", "--config", str(config), "-w", str(tmp_path / "w")])
+    assert code == 0
+    assert maps(tmp_path / "out") == maps(base / "out")
+
+
+def test_a_second_run_reuses_every_stage(crop):
+    base, _ = crop
+    before = maps(base / "out")
+    started = time.monotonic()
+    command = [str(CROP), str(base / "out"), "participant", "--no-normalization", "-w", str(base / "work")]
+    assert run([*command, "--skip-bids-validation"]) == 0
+    assert time.monotonic() - started < 30
+    assert maps(base / "out") == before
+    timings = pd.read_csv(base / "out" / "logs" / "timings.tsv", sep="\t")
+    assert timings.loc[timings["stage"] == "recon.inversion", "seconds"].iloc[0] < 1
+
+
+def test_outputs_removed_by_the_user_come_back_from_the_cache(crop):
+    base, _ = crop
+    chi = base / "out" / "sub-01" / "anat" / "sub-01_Chimap.nii.gz"
+    before = chi.read_bytes()
+    chi.unlink()
+    command = [str(CROP), str(base / "out"), "participant", "--no-normalization", "-w", str(base / "work")]
+    assert run([*command, "--skip-bids-validation"]) == 0
+    assert chi.read_bytes() == before
+
+
+def test_killed_and_run_again_gives_the_same(crop, tmp_path):
+    base, _ = crop
+    command = [sys.executable, "-m", "qsmprep", str(CROP), str(tmp_path / "out"), "participant"]
+    command += ["--no-normalization", "--skip-bids-validation", "-w", str(tmp_path / "work")]
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "work").rglob("phase_offset/result_*.pklz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out" / "sub-01.html").exists(), "it was killed in the middle"
+    assert subprocess.run(command, check=False).returncode == 0
+    assert maps(tmp_path / "out") == maps(base / "out")
+    timings = pd.read_csv(tmp_path / "out" / "logs" / "timings.tsv", sep="\t")
+    assert timings.loc[timings["stage"] == "recon.phase_offset", "seconds"].iloc[0] < 1, "what was done is reused"
+
+
+def test_changed_input_is_processed_anew(crop, tmp_path):
+    base, _ = crop
+    import shutil
+
+    copy = tmp_path / "bids"
+    shutil.copytree(CROP, copy)
+    (tmp_path / "work").mkdir()
+    arguments = [str(copy), str(tmp_path / "out"), "participant", "--no-normalization", "-w", str(tmp_path / "work")]
+    assert run([*arguments, "--skip-bids-validation"]) == 0
+    first = (tmp_path / "out" / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").read_bytes()
+    path = copy / "sub-01" / "anat" / "sub-01_echo-2_part-phase_MEGRE.nii.gz"
+    image = nib.load(path)
+    data = np.asanyarray(image.dataobj).copy()
+    data[10:14] = data[11:15]
+    nib.save(nib.Nifti1Image(data, image.affine, image.header), path)
+    assert run([*arguments, "--skip-bids-validation"]) == 0
+    assert (tmp_path / "out" / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").read_bytes() != first
+
+
+def test_a_run_that_fails_leaves_the_others_unharmed(dataset, tmp_path, capfd):
+    shape = (24, 24, 24)
+    dataset.gre("01", shape=shape)
+    noisy = dataset.gre("02", shape=shape)
+    rng = np.random.default_rng(0)
+    for path in noisy:
+        if "part-phase" in path.name:
+            nib.save(nib.Nifti1Image(rng.integers(-4096, 4095, shape).astype(np.int16), np.diag([2, 2, 2, 1])), path)
+    out = tmp_path / "out"
+    arguments = [str(dataset.root), str(out), "participant", "--no-normalization", "-w", str(tmp_path / "work")]
+    assert run([*arguments, "--skip-bids-validation"]) == 1
+    assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").exists()
+    failures = pd.read_csv(out / "logs" / "failures.tsv", sep="\t", dtype=str)
+    assert list(failures["run"]) == ["sub-02"]
+    assert "noise" in failures["cause"].iloc[0]
+    assert (out / failures["crash_file"].iloc[0]).is_file()
+    page = (out / "sub-02.html").read_text()
+    assert "noise" in page, "a report is made of what failed"
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert not list(out.rglob("*.tmp")) and not list((out / "sub-02").rglob("*Chimap*"))
