@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,10 +108,8 @@ def test_killed_and_run_again_gives_the_same(crop, tmp_path):
     assert timings.loc[timings["stage"] == "recon.phase_offset", "seconds"].iloc[0] < 1, "what was done is reused"
 
 
-def test_changed_input_is_processed_anew(crop, tmp_path):
-    base, _ = crop
-    import shutil
-
+@pytest.mark.usefixtures("crop")
+def test_changed_input_is_processed_anew(tmp_path):
     copy = tmp_path / "bids"
     shutil.copytree(CROP, copy)
     (tmp_path / "work").mkdir()
