@@ -2,7 +2,7 @@
 
     python benchmarks/measure.py [--out FILE.json] COMMAND [ARGUMENT ...]
 
-Memory is the sum of the proportional set sizes (shared pages counted once), read from /proc five times a second.
+Memory is the sum of the proportional set sizes (shared pages counted once), read from /proc every second.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def measure(command: list[str]) -> dict[str, float]:
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(_pss_kib(pid) for pid in _children(process.pid)))
-        time.sleep(0.2)
+        time.sleep(1.0)
     return {
         "seconds": round(time.monotonic() - begun, 1),
         "peak_gb": round(peak * 1024 / 1e9, 2),

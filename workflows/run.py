@@ -100,7 +100,7 @@ def _execution_options(settings: Settings) -> dict[str, str]:
         "stop_on_first_crash": str(settings.stop_on_first_crash).lower(),
         "remove_unnecessary_outputs": "false",
         "create_report": "false",
-        "poll_sleep_duration": "0.05",
+        "poll_sleep_duration": "0.1",
         "check_version": "false",
     }
 
