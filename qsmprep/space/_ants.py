@@ -1,0 +1,106 @@
+"""The narrow door to antspyx: one ITK thread, a fixed seed, files in and files out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def load_ants() -> ModuleType:
+    """Import antspyx with one ITK thread.
+
+    ITK reads the number of threads once, when it is first used; with more than one, sums run in another order
+    each time and no seed makes a registration repeatable.
+    """
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    import ants
+
+    return ants
+
+
+def read(path: Path) -> Any:
+    """Read a 3-D image as float32 without NaN, Inf and negative values (none of which a magnitude has)."""
+    ants = load_ants()
+    image = ants.image_read(str(path), pixeltype="float")
+    if image.dimension != 3:
+        raise ValueError(f"{path}: has {image.dimension} dimensions, a 3-D image is expected")
+    data = np.nan_to_num(image.numpy(), nan=0.0, posinf=0.0, neginf=0.0)
+    if not np.any(data > 0):
+        raise ValueError(f"{path}: has no voxel above zero")
+    return image.new_image_like(np.maximum(data, 0).astype(np.float32))
+
+
+def resampled(image: Any, size: float) -> Any:
+    """Resample linearly to isotropic voxels of `size` mm."""
+    return load_ants().resample_image(image, (size, size, size), use_voxels=False, interp_type=0)
+
+
+def bias_field(image: Any) -> Any:
+    """Slowly varying gain of an image of 2 mm voxels, by N4 (Tustison 2010, https://doi.org/10.1109/TMI.2010.2046908)."""
+    ants = load_ants()
+    bias = ants.n4_bias_field_correction(
+        image, shrink_factor=4, convergence={"iters": [20, 20], "tol": 1e-4}, return_bias_field=True
+    )
+    gain = bias.numpy()
+    return bias.new_image_like(np.where(gain > 1e-3, gain, 1.0).astype(np.float32))
+
+
+def divided(image: Any, bias: Any) -> Any:
+    """Divide an image by a gain that may stand on a coarser grid."""
+    gain = load_ants().resample_image_to_target(bias, image, interp_type="linear").numpy()
+    return image.new_image_like((image.numpy() / np.where(gain > 1e-3, gain, 1.0)).astype(np.float32))
+
+
+def save(image: Any, path: Path) -> Path:
+    """Write an image and return its path."""
+    load_ants().image_write(image, str(path))
+    return path
+
+
+def linear_stage(kind: str, fixed: Path, moving: Path, *, coarse_only: bool = False) -> list[str]:
+    """Arguments of a rigid or affine stage at 16, 8 and 4 mm, for images of 2 mm; mutual information."""
+    iterations = "500x250x0" if coarse_only else "1000x500x250"
+    return [
+        *("--transform", f"{kind}[0.1]"),
+        *("--metric", f"MI[{fixed},{moving},1,32,Regular,0.25]"),
+        *("--convergence", f"[{iterations},1e-6,10]"),
+        *("--shrink-factors", "8x4x2"),
+        *("--smoothing-sigmas", "2x1x0vox"),
+    ]
+
+
+def syn_stage(fixed: Path, moving: Path, iterations: str, shrink: str, sigmas: str, *, metric: str = "CC") -> list[str]:
+    """Arguments of a symmetric diffeomorphic stage.
+
+    ``"CC"`` is the local cross-correlation in 3 x 3 x 3 voxels: it needs no common contrast, and on the averaged
+    template it placed small nuclei as well as the usual 5 x 5 x 5 at a third of the time. ``"MI"`` is mutual
+    information.
+    """
+    measure = f"CC[{fixed},{moving},1,1]" if metric == "CC" else f"MI[{fixed},{moving},1,32]"
+    return [
+        *("--transform", "SyN[0.2,3,0]"),
+        *("--metric", measure),
+        *("--convergence", f"[{iterations},1e-6,10]"),
+        *("--shrink-factors", shrink),
+        *("--smoothing-sigmas", f"{sigmas}vox"),
+    ]
+
+
+def register(prefix: Path, start: list[str], *stages: list[str], seed: int) -> None:
+    """Run antsRegistration with single precision; transforms are written as `prefix` + 0GenericAffine.mat and so on.
+
+    Raises
+    ------
+    RuntimeError
+        If ANTs reports a failure.
+    """
+    arguments = ["--dimensionality", "3", "--float", "1", "--random-seed", str(seed + 1), "--output", str(prefix)]
+    for transform in start:
+        arguments += ["--initial-moving-transform", transform]
+    for stage in stages:
+        arguments += stage
+    load_ants().registration(fixed=arguments, moving=None)
