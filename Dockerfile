@@ -9,7 +9,8 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY qsmprep qsmprep
 COPY workflows workflows
 # .git is not in the image, so the version is given from outside
-RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_QSMPREP="${VERSION}" pip install -c requirements.lock . \
+# as an environment variable the constraints hold for the build, too
+RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_QSMPREP="${VERSION}" PIP_CONSTRAINT=requirements.lock pip install . \
     && rm -rf /src/*
 
 # Compiled kernels: warmed here, writable for any user id. Where the image is read-only (Apptainer), qsmprep keeps its
