@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/qsmprep-phantom $(DEMO)/bids --groups control patient --participants 3 --voxel-size 2 --echoes 4 --seed 1
+	$(BIN)/qsmprep-phantom $(DEMO)/bids --groups control patient --participants 3 --voxel-size 2 --t1w-voxel-size 2 --echoes 4 --seed 1 --nprocs $(NPROC)
 	$(BIN)/qsmprep $(DEMO)/bids $(DEMO)/derivatives/qsmprep participant -w $(DEMO)/work --nprocs $(NPROC)
 	$(BIN)/qsmprep $(DEMO)/bids $(DEMO)/derivatives/qsmprep group
 	@echo "Reports: $(CURDIR)/$(DEMO)/derivatives/qsmprep/index.html (participants)"
