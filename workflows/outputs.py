@@ -10,14 +10,13 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.derivatives import derivative_path, sidecar
+from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Run
 from qsmprep.interfaces.figures import DrawHistogram, DrawMap, DrawMask, DrawPhase
 from qsmprep.interfaces.outputs import SaveFile, SaveMap
 from qsmprep.qsm.constants import GAMMA_BAR
 from qsmprep.report.figures import figure_path
 from qsmprep.settings import Settings
-
-from .recon import has_magnitude
 
 # maps on the acquired grid: field of the workflow -> suffix, units, what it is
 MAPS = {

@@ -8,6 +8,7 @@ from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.derivatives import derivative_path
+from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.masks import VentriclePrior
 from qsmprep.interfaces.outputs import SaveFile
@@ -17,7 +18,7 @@ from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
 from .outputs import init_figures_wf, init_maps_wf, maps_of
-from .recon import has_magnitude, init_echoes_wf, init_recon_wf
+from .recon import init_echoes_wf, init_recon_wf
 from .spaces import (
     add_registration_figure,
     atlases_of,

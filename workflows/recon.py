@@ -7,6 +7,7 @@ from dataclasses import asdict
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
+from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Run
 from qsmprep.interfaces.masks import CsfMask, QsmMask
 from qsmprep.interfaces.recon import (
@@ -21,11 +22,6 @@ from qsmprep.interfaces.recon import (
     Unwrap,
 )
 from qsmprep.settings import Settings
-
-
-def has_magnitude(run: Run) -> bool:
-    """Whether the run has magnitudes, given or from real and imaginary parts."""
-    return all(echo.magnitude or echo.real for echo in run.echoes)
 
 
 def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workflow:
