@@ -56,6 +56,20 @@ def test_real_crop_runs_to_a_map_and_a_report(crop):
     assert "not for diagnosis" in page
 
 
+def test_veins_of_the_real_crop_are_paramagnetic(crop):
+    anat = crop[0] / "out" / "sub-01" / "anat"
+    chi, r2star, mask = (
+        np.asanyarray(nib.load(anat / f"sub-01_{name}.nii.gz").dataobj)
+        for name in ("Chimap", "R2starmap", "desc-qsm_mask")
+    )
+    inside = mask > 0
+    values = chi[inside]
+    # veins hold deoxygenated blood: at 7 T they decay fast and are the most paramagnetic tissue of this crop
+    assert chi[inside & (r2star > 80)].mean() > 0.02
+    assert r2star[inside & (chi > 0.08)].mean() > 2 * r2star[inside].mean()
+    assert ((values - values.mean()) ** 3).mean() / values.std() ** 3 > 1, "the tail of the histogram is positive"
+
+
 def test_only_susceptibility_is_written_where_nothing_is_normalised(crop):
     names = [f.name for f in (crop[0] / "out").rglob("*.nii.gz")]
     assert not [n for n in names if "space-" in n or "dseg" in n]
