@@ -186,6 +186,11 @@ class Settings:
             raise UsageError(
                 "--atlas and --atlas-labels go together: the label image, and the TSV that names its labels."
             )
+        if self.reference == "csf" and not self.normalization:
+            raise UsageError(
+                "--reference csf finds the ventricles by registration to the template, and nothing is registered with "
+                "--no-normalization. Choose --reference brain or none."
+            )
         set_ = object.__setattr__  # the dataclass is frozen from here on
         for f in fields(self):
             set_(self, f.name, _absolute(getattr(self, f.name)))

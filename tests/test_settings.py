@@ -87,6 +87,7 @@ def test_missing_settings_file_is_a_usage_error(tmp_path):
         ({"unwrap": "romo"}, "Did you mean 'romeo'"),
         ({"output_spaces": ("MNI152",)}, "MNI152NLin2009cAsym"),
         ({"atlas": "/a.nii"}, "go together"),
+        ({"reference": "csf", "normalization": False}, "--reference csf finds the ventricles by registration"),
         ({"nprocs": 0}, "between 1 and"),
         ({"phase_sign": 0}, "--phase-sign"),
         ({"field_strength": 3000.0}, "--field-strength"),

@@ -166,7 +166,10 @@ def _echoes_of_4d(
         raise InputError(f"{main.path}: no sidecar gives EchoTime; expected a list of {number} echo times in seconds")
     times = times if isinstance(times, list) else [times]
     if len(times) != number:
-        raise InputError(f"{main.path} has {number} volumes, but EchoTime in its sidecar lists {len(times)}")
+        raise InputError(
+            f"{main.path} has {number} volumes, but EchoTime in its sidecar lists {len(times)}; expected a list of "
+            f"{number} echo times in seconds"
+        )
     if number != 1:
         notes.append(f"the {number} echoes are read from the fourth axis")
     paths = {PARTS[part]: file.path for part, file in files.items()}

@@ -82,7 +82,6 @@ def _plan_group(
         return Skipped(group.name, str(error))
     grid, echoes = acquisition.grid, acquisition.echoes
     bipolar, bipolar_notes = find_bipolar(acquisition.metadata, len(echoes))
-    t1w, reason = anatomy.choose(group.entities["subject"], group.entities.get("session"))
     mask, mask_notes = find_mask(group.entities, group.suffix, grid, masks)
     direction, obliquity = grid.b0_dir()
     run = Run(
@@ -98,8 +97,6 @@ def _plan_group(
         obliquity=obliquity,
         phase_scaling=acquisition.scaling,
         bipolar=bipolar,
-        t1w=t1w,
-        t1w_reason=reason,
         mask=mask,
         memory_gb=memory_gb(grid.shape, grid.voxel_size, len(echoes), settings.vsharp.radius_max_mm),
         disk_gb=disk_gb(grid.shape, len(echoes)),
@@ -112,10 +109,22 @@ def _plan_group(
             *_about_settings(settings),
         ),
     )
-    if settings.normalization and not has_magnitude(run):
-        notes = (*run.notes, "without magnitude it cannot be registered: no regions, no template space")
-        run = replace(run, notes=notes)
+    if settings.reference == "csf" and not (has_magnitude(run) and len(echoes) > 1):
+        reason = "--reference csf finds the ventricles by R2*, for which it needs two echoes with magnitude"
+        return Skipped(group.name, f"{reason}; leave the run out with --bids-filter-file or choose another --reference")
+    run = _with_anatomy(run, settings, anatomy)
     return replace(run, outputs=expected_outputs(run, settings))
+
+
+def _with_anatomy(run: Run, settings: Settings, anatomy: AnatomyChooser) -> Run:
+    """The run with its T1w image, if it is to be registered."""
+    if not settings.normalization:
+        return replace(run, t1w_reason="not used: nothing is registered (--no-normalization)")
+    if not has_magnitude(run):
+        notes = (*run.notes, "without magnitude it cannot be registered: no regions, no template space")
+        return replace(run, t1w_reason="not used: without magnitude nothing can be registered to it", notes=notes)
+    t1w, reason = anatomy.choose(run.subject, run.session)
+    return replace(run, t1w=t1w, t1w_reason=reason)
 
 
 def _about(grid: Grid, group: Group, echoes: int) -> list[str]:
@@ -151,7 +160,7 @@ def _split_clashes(runs: list[Run]) -> tuple[list[Run], list[Skipped]]:
 def _unused_anatomical(found: Grouping, runs: list[Run]) -> list[Skipped]:
     used = {run.t1w for run in runs}
     return [
-        Skipped(str(file.path), "T1w image that no run needs: another was chosen, or there is no gradient echo")
+        Skipped(str(file.path), "T1w image that no run needs: another was chosen, or no gradient echo is registered")
         for file in found.anatomical
         if file.path not in used
     ]

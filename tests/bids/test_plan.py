@@ -258,6 +258,18 @@ def test_damaged_t1w_is_left_aside_and_said_so(dataset):
     assert "zero bytes" in run.t1w_reason
 
 
+@pytest.mark.parametrize(
+    ("parts", "options"), [(("mag", "phase"), {"normalization": False}), (("phase",), {"normalization": True})]
+)
+def test_t1w_is_not_taken_where_nothing_is_registered(dataset, parts, options):
+    dataset.gre(parts=parts)
+    dataset.t1w()
+    run = only_run(dataset, **options)
+    assert run.t1w is None
+    assert "nothing" in run.t1w_reason and "registered" in run.t1w_reason
+    assert [e.reason for e in plan_of(dataset, **options).passed_over if "T1w image that no run needs" in e.reason]
+
+
 # masks from elsewhere
 
 
@@ -286,6 +298,12 @@ def test_missing_magnitude_is_processed_with_a_note(dataset):
     assert all(echo.magnitude is None for echo in run.echoes)
     assert any("no magnitude" in note for note in run.notes)
     assert not any("R2starmap" in name for name in run.outputs)
+
+
+@pytest.mark.parametrize("gre", [{"parts": ("phase",)}, {"te": (0.02,)}])
+def test_csf_reference_without_r2star_is_told_before_the_work(dataset, gre):
+    dataset.gre(**gre)
+    assert "--reference csf" in only_reason(dataset, reference="csf")
 
 
 def test_missing_phase_is_passed_over(dataset):
