@@ -63,7 +63,7 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
 
     workflow = init_qsmprep_wf(plan, settings)
     if settings.write_graph:
-        workflow.write_graph(graph2use="colored", format="svg", simple_form=True)
+        _write_graph(workflow)
     owners = nodes_of_runs(plan)
     runner = _runner(settings, len(workflow._get_all_nodes()))
     started = time.monotonic()
@@ -81,6 +81,18 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     if settings.clean_workdir and not failed:
         shutil.rmtree(settings.work_dir / workflow.name, ignore_errors=True)
     return Outcome(finished, failed)
+
+
+def _write_graph(workflow) -> None:
+    """Draw the workflow into its folder; without Graphviz its description is left, to be drawn elsewhere."""
+    folder = Path(workflow.base_dir) / workflow.name
+    try:
+        workflow.write_graph(graph2use="colored", format="svg", simple_form=True)
+        logger.info("graph of the workflow: %s", folder / "graph.svg")
+    except OSError:
+        if shutil.which("dot"):
+            raise
+        logger.warning("--write-graph: Graphviz (dot) is not installed, so only %s is written", folder / "graph.dot")
 
 
 def _write_timings(path: Path, seconds: dict[str, float]) -> None:

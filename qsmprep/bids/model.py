@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .names import join_entities
+from .names import join_entities, split_name
 
 if TYPE_CHECKING:
     from ..qsm.phase import PhaseScaling
@@ -134,6 +134,12 @@ class Plan:
     def subjects(self) -> tuple[str, ...]:
         """Participants with at least one run."""
         return tuple(dict.fromkeys(run.subject for run in self.runs))
+
+    @property
+    def without_runs(self) -> tuple[str, ...]:
+        """Participants with no gradient echo, neither one to process nor one that cannot be."""
+        refused = {split_name(entry.path_or_run)[0].get("subject") for entry in self.skipped}
+        return tuple(label for label in self.participants if label not in refused.union(self.subjects))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, dictionaries, strings and numbers; each run with its `name`."""

@@ -86,6 +86,13 @@ def print_plan(plan: Plan, settings: Settings) -> None:
         out.print(f"  writes: {_short_outputs(run)}", soft_wrap=True)
     _print_reasons(out, "Cannot be processed", plan.skipped, settings)
     _print_reasons(out, "Passed over", plan.passed_over, settings)
+    _print_without_runs(out, plan)
+
+
+def _print_without_runs(out: Console, plan: Plan) -> None:
+    if plan.without_runs:
+        names = _some([f"sub-{label}" for label in plan.without_runs], 20)
+        out.print(f"\nNo gradient echo with phase, so nothing to process: {names}", soft_wrap=True)
 
 
 def _run_table(runs: Sequence[Run]) -> Any:
@@ -147,7 +154,7 @@ def print_summary(plan: Plan, settings: Settings, finished: Sequence[str], failu
         for note, names in by_note.items():
             out.print(f"  {note} ({_some(names)})", soft_wrap=True)
     for name, verdict, reasons in _verdicts(plan, settings, finished):
-        out.print(f"  quality {verdict}: {name}: {'; '.join(reasons)}", soft_wrap=True)
+        out.print(f"  quality: {name}: {'; '.join(reasons) or verdict}", soft_wrap=True)
     if failures:
         out.print(f"Failed ({len(failures)}), also in logs/failures.tsv:", soft_wrap=True)
         for failure in failures:
@@ -157,6 +164,7 @@ def print_summary(plan: Plan, settings: Settings, finished: Sequence[str], failu
             if failure.crash_file:
                 out.print(f"    details: {failure.crash_file}", soft_wrap=True)
     _print_reasons(out, "Could not be processed", plan.skipped, settings)
+    _print_without_runs(out, plan)
     index = settings.out_dir / "index.html"
     if index.is_file():
         out.print(f"Reports: {index}", soft_wrap=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qsmprep.bids.names import ENTITY_NAMES
+from qsmprep.bids.names import ENTITY_NAMES, split_name
 from qsmprep.report.page import thumbnail_uri, write_page
 from qsmprep.report.records import Record, number, plan_dict, read_json, subject_records
 
@@ -51,10 +51,21 @@ def build_index(out_dir: Path | str, plan: Any = None, failures: Iterable[Any] |
         "entities": entities,
         "numbers": [(key, head, unit) for key, head, unit, _ in numbers],
         "counts": [(verdict, verdicts[verdict]) for verdict in RANKS if verdicts[verdict]],
-        "skipped": content.get("skipped", ()),
+        "skipped": [*content.get("skipped", ()), *_without_runs(content, labels)],
         "group": "group/group.html" if group.is_file() else "",
     }
     return write_page(out_dir / "index.html", "index.html.j2", values)
+
+
+def _without_runs(plan: Mapping[str, Any], labels: set[str]) -> list[dict[str, str]]:
+    """Participants that were looked at and have neither a run nor one that was refused."""
+    refused = {split_name(str(entry["path_or_run"]))[0].get("subject") for entry in plan.get("skipped", ())}
+    reason = "no gradient echo with phase was found; the participant's page lists the files that were passed over"
+    return [
+        {"path_or_run": f"sub-{label}", "reason": reason}
+        for label in plan.get("participants", ())
+        if label not in labels | refused
+    ]
 
 
 def _row(

@@ -92,10 +92,20 @@ def _input_text(runs: Sequence[Mapping[str, Any]]) -> str:
     return text + "; ".join(f"{key} (n = {n})" if several else key for key, n in protocols.items()) + "."
 
 
+def has_magnitude(run: Mapping[str, Any]) -> bool:
+    """Whether an entry of the plan has a magnitude, given or from real and imaginary part."""
+    return all(echo.get("magnitude") or echo.get("real") for echo in run["echoes"])
+
+
+def has_r2star(run: Mapping[str, Any]) -> bool:
+    """Whether R2* can be told of an entry of the plan."""
+    return len(run["echoes"]) > 1 and has_magnitude(run)
+
+
 def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     given = sum(1 for run in runs if run.get("mask"))
     t1w = sum(1 for run in runs if not run.get("mask") and run.get("t1w"))
-    bare = sum(1 for run in runs if not any(echo.get("magnitude") or echo.get("real") for echo in run["echoes"]))
+    bare = sum(1 for run in runs if not run.get("mask") and not has_magnitude(run))
     normalized = settings.get("normalization", True)
     gre = len(runs) - given - t1w - bare
     ways = []
@@ -115,7 +125,9 @@ def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -
         ways.append(f"Brain masks made elsewhere were used for {_runs(given)}.")
     if bare or not normalized:
         n = bare if normalized else len(runs) - given
-        ways.append(f"No brain extraction was made for {_runs(n)}: the mask comes from signal and phase quality alone.")
+        if n:
+            source = "phase quality" if n == bare else "signal and phase quality"
+            ways.append(f"No brain extraction was made for {_runs(n)}: the mask comes from {source} alone.")
     threshold = settings.get("mask", {}).get("quality_threshold")
     limit = f" below {threshold:g}" if threshold is not None else " that is low"
     return (
@@ -178,17 +190,23 @@ def _chi_text(settings: Mapping[str, Any]) -> str:
 
 
 def _relaxometry_text(runs: Sequence[Mapping[str, Any]]) -> str:
-    if not any(len(run["echoes"]) > 1 for run in runs):
-        return "R2* was not computed: a single echo does not tell it."
+    able = sum(has_r2star(run) for run in runs)
+    if not able:
+        return "R2* was not computed: it takes two echoes with magnitude."
+    whose = "" if able == len(runs) else f" ({_runs(able)})"
     return (
-        "R2*, T2* and S0 were fitted to the magnitude of the echoes by linear least squares on its logarithm, with "
-        "weights that account for the noise [@bonny1996]."
+        f"R2*, T2* and S0 were fitted to the magnitude of the echoes{whose} by linear least squares on its logarithm, "
+        "with weights that account for the noise [@bonny1996]."
     )
 
 
 def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     if not settings.get("normalization", True):
         return "No registration was made and no regions were measured (--no-normalization)."
+    bare = sum(not has_magnitude(run) for run in runs)
+    if bare and bare == len(runs):
+        return "No registration was made and no regions were measured: there was no magnitude."
+    runs = [run for run in runs if has_magnitude(run)]
     spaces = ", ".join(settings.get("output_spaces", ("MNI152NLin2009cAsym",)))
     through = sum(1 for run in runs if run.get("t1w"))
     if through == len(runs) and runs:
@@ -201,6 +219,8 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
         f"The gradient echo was registered to {spaces} [@fonov2011] {way}, with ANTs [@avants2008; @tustison2021]. "
         "Labels were carried to the acquired grid by the inverse transform; numbers were taken there, unsmoothed. "
     )
+    if bare:
+        text += f"Without magnitude, {_runs(bare)} could not be registered. "
     if settings.get("atlas"):
         return text + f"Regions come from the label image {Path(str(settings['atlas'])).name}, given by the user."
     return text + (
@@ -241,7 +261,8 @@ def consensus_checks(settings: Mapping[str, Any], run: Mapping[str, Any]) -> lis
         return checks
     unwrap, background = settings.get("unwrap", "romeo"), settings.get("background", "vsharp")
     inversion, reference = settings.get("inversion", "rts"), settings.get("reference", "brain")
-    whole = settings.get("normalization", True) or bool(run.get("mask"))
+    extracted = settings.get("normalization", True) and (not echoes or has_magnitude(run))
+    whole = extracted or bool(run.get("mask"))
     return [
         *checks,
         Check("mask from brain extraction and phase quality", whole, "both" if whole else "phase quality alone"),

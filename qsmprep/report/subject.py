@@ -60,7 +60,11 @@ def build_subject_report(
         "title": f"sub-{label}",
         "dataset": description.get("Name") or out_dir.name,
         "runs": [_run_view(record, chosen) for record in records],
-        "skipped": _skipped(plan_dict(plan, out_dir), label),
+        "skipped": _of_subject(plan_dict(plan, out_dir).get("skipped", ()), label),
+        "passed_over": [
+            {"file": Path(str(item["path_or_run"])).name, "reason": item["reason"]}
+            for item in _of_subject(plan_dict(plan, out_dir).get("passed_over", ()), label)
+        ],
         "errors": [_error_view(failure, out_dir) for failure in _errors(records, label, plan, failures, out_dir)],
         "methods": [(heading, methods.split_citations(text, order)) for heading, text in paragraphs],
         "references": [{"text": methods.reference_text(known[key]), "doi": known[key]["doi"]} for key in order],
@@ -87,7 +91,7 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "notes": list(record.plan.get("notes") or record.sidecar.get("Notes") or ()),
         "decisions": _decisions(record, settings),
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
-        "single_echo": len(record.plan.get("echoes", (0, 0))) == 1,
+        "expects_r2star": not record.plan or methods.has_r2star(record.plan),
         "checks": methods.consensus_checks(settings, record.plan) if record.plan else [],
         "figures": pictures,
         "reference": _REFERENCES.get(reference, f"the reference '{reference}'"),
@@ -96,12 +100,17 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "registrations": [_registration(key, pictures, record, settings) for key in _REGISTRATIONS],
         "tables": [region_view(record.name, name, rows) for name, rows in record.tables.items()],
         "absent_reason": _absent_reason(record),
-        "regions_absent": (
-            "No regions were asked for (--no-normalization)."
-            if settings.get("normalization") is False
-            else _absent_reason(record)
-        ),
+        "regions_absent": _unregistered(record, settings, "regions were asked for") or _absent_reason(record),
     }
+
+
+def _unregistered(record: Record, settings: Mapping[str, Any], what: str) -> str:
+    """Why a run was not to be registered; '' if it was."""
+    if settings.get("normalization") is False:
+        return f"No {what} (--no-normalization)."
+    if record.plan and not methods.has_magnitude(record.plan):
+        return "Without magnitude the run cannot be registered."
+    return ""
 
 
 def _absent_reason(record: Record) -> str:
@@ -114,8 +123,9 @@ def _registration(key: str, pictures: Mapping[str, str], record: Record, setting
     title, hint = _REGISTRATIONS[key]
     parts = [("Target", f"{key}target"), ("After", f"{key}after"), ("Before", f"{key}before"), ("Result", key)]
     images = [(name, pictures[what]) for name, what in parts if what in pictures]
-    if settings.get("normalization") is False:
-        absent = "No registration was asked for (--no-normalization)."
+    unregistered = _unregistered(record, settings, "registration was asked for")
+    if unregistered:
+        absent = unregistered
     elif key == "coreg" and record.plan and not record.plan.get("t1w"):
         absent = record.plan.get("t1w_reason") or "There is no T1w image."
     else:
@@ -173,6 +183,8 @@ def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, s
 def _mask_origin(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if plan.get("mask"):
         return f"given: {Path(str(plan['mask'])).name}"
+    if not methods.has_magnitude(plan):
+        return "from phase quality alone (no magnitude)"
     if settings.get("normalization", True):
         return "by registration of the template, on the " + ("T1w" if plan.get("t1w") else "gradient echo")
     return "from signal and phase quality alone (--no-normalization)"
@@ -212,9 +224,10 @@ def _plain(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _skipped(plan: Mapping[str, Any], label: str) -> list[Mapping[str, str]]:
+def _of_subject(entries: Iterable[Mapping[str, str]], label: str) -> list[Mapping[str, str]]:
+    """Entries of the plan (skipped, passed over) that belong to a participant."""
     pattern = re.compile(rf"(^|/)sub-{re.escape(label)}(?![A-Za-z0-9])")
-    return [item for item in plan.get("skipped", ()) if pattern.search(str(item.get("path_or_run", "")))]
+    return [item for item in entries if pattern.search(str(item.get("path_or_run", "")))]
 
 
 def _errors(
@@ -222,7 +235,8 @@ def _errors(
 ) -> list[dict[str, str]]:
     """Failures of the participant's runs, and those of the participant that belong to no run."""
     names = {record.name for record in records}
-    refused = {str(item["path_or_run"]) for item in _skipped(plan_dict(plan, out_dir), label)}  # told under Summary
+    skipped = _of_subject(plan_dict(plan, out_dir).get("skipped", ()), label)  # told under Summary
+    refused = {str(item["path_or_run"]) for item in skipped}
     return [
         failure
         for failure in read_failures(failures, out_dir)

@@ -190,6 +190,15 @@ def test_dry_run_prints_the_plan_and_writes_nothing(dataset, out, tmp_path, call
         assert words in text
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_participants_without_a_gradient_echo_are_named(dataset, call, capsys, options):
+    dataset.gre()
+    dataset.gre("02", parts=("mag",))
+    dataset.gre("03", parts=("real",))
+    assert call(*options) == (0 if options else 1)
+    assert "No gradient echo with phase, so nothing to process: sub-02\n" in capsys.readouterr().out
+
+
 def dataset_image():
     import numpy as np
 

@@ -211,3 +211,24 @@ def test_run_without_registration_says_that_none_was_asked_for(derivatives):
     build_subject_report(derivatives, "02")  # other tests look at the page, too
     assert "No registration was asked for (--no-normalization)" in page.words
     assert "from signal and phase quality alone" in page.words
+
+
+def test_run_without_magnitude_says_what_it_cannot_give(tmp_path, run_entry):
+    run = run_entry("01", t1w=False)
+    run["echoes"] = [echo | {"magnitude": None} for echo in run["echoes"]]
+    page = Page(build_subject_report(tmp_path, "01", plan={"runs": [run]}, settings={"reference": "brain"}).read_text())
+    assert "from phase quality alone (no magnitude)" in page.words
+    assert "Without magnitude the run cannot be registered" in page.words
+    assert "R2*: there is no such figure" not in page.words
+
+
+def test_participant_without_a_gradient_echo_sees_what_was_passed_over(tmp_path):
+    entries = [
+        {"path_or_run": f"/data/sub-{label}/anat/sub-{label}_part-mag_MEGRE.nii.gz", "reason": "magnitude only"}
+        for label in ("01", "012")
+    ]
+    plan = {"runs": [], "skipped": [], "passed_over": entries, "participants": ["01", "012"]}
+    page = Page(build_subject_report(tmp_path, "01", plan=plan).read_text())
+    assert "Files passed over: 1" in page.words and "sub-01_part-mag_MEGRE.nii.gz : magnitude only" in page.words
+    assert "No run was processed, so there is no methods text" in page.words
+    assert "sub-01 : no gradient echo" in Page(build_index(tmp_path, plan=plan).read_text()).words

@@ -1,10 +1,12 @@
 """How runs that fail are told, without running anything heavy."""
 
+import logging
+
 import pytest
 
 from qsmprep.errors import UsageError
 from qsmprep.settings import Settings
-from qsmprep.workflows.run import _explain, _failures, _runner
+from qsmprep.workflows.run import _explain, _failures, _runner, _write_graph
 
 TRACE = """Traceback (most recent call last):
   File "x.py", line 1, in f
@@ -57,3 +59,16 @@ def test_a_plugin_file_sets_plugin_and_arguments(tmp_path):
     path.write_text("plugin: MultiProc\nplugin_args:\n  n_procs: 1\n")
     runner = _runner(Settings(tmp_path, tmp_path / "out", nipype_plugin_file=path), 1)
     assert runner.processors == 1
+
+
+def test_graph_without_graphviz_leaves_its_description_and_a_warning(tmp_path, monkeypatch, caplog):
+    from nipype.interfaces.utility import IdentityInterface
+    from nipype.pipeline.engine import Node, Workflow
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(logging.getLogger("qsmprep"), "propagate", True)
+    workflow = Workflow("wf", base_dir=str(tmp_path))
+    workflow.add_nodes([Node(IdentityInterface(["a"]), name="n")])
+    _write_graph(workflow)
+    assert "Graphviz" in caplog.text and "graph.dot" in caplog.text
+    assert (tmp_path / "wf" / "graph.dot").is_file()
