@@ -42,11 +42,13 @@ def cache_dir(settings: Settings) -> Path:
     """A folder for caches that outlives the call and can be written to."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
     candidate = Path(home) / "qsmprep"
-    if _could_write(candidate):
-        return candidate
     if settings.dry_run:  # writes nothing that stays
-        return Path(tempfile.gettempdir()) / f"qsmprep-{os.getuid()}"
-    return settings.work_dir / ".cache"
+        return candidate if _could_write(candidate) else Path(tempfile.gettempdir()) / f"qsmprep-{os.getuid()}"
+    try:
+        candidate.mkdir(parents=True, exist_ok=True)  # permissions alone do not tell, not even root's
+    except OSError:
+        return settings.work_dir / ".cache"
+    return candidate if _could_write(candidate) else settings.work_dir / ".cache"
 
 
 def _could_write(folder: Path) -> bool:
@@ -85,7 +87,11 @@ def check_folders(settings: Settings) -> list[str]:
     if description and "qsmprep" not in makers:
         what = f"the output of {makers[0]}" if makers else "a dataset that qsmprep did not make"
         raise UsageError(f"OUT_DIR {out} holds {what}. Name a new folder.")
-    for option, path in (("--atlas", settings.atlas), ("--atlas-labels", settings.atlas_labels)):
+    for option, path in (
+        ("--atlas", settings.atlas),
+        ("--atlas-labels", settings.atlas_labels),
+        ("--nipype-plugin-file", settings.nipype_plugin_file),
+    ):
         if path is not None and not path.is_file():
             raise UsageError(f"{option}: there is no file {path}.")
     warnings = []

@@ -41,6 +41,10 @@ def run_participant_level(settings: Settings) -> int:
     """Plan, check, run, report. Returns the exit code; faults are raised as QsmprepError."""
     check_request(settings)  # all that can be told without opening an image, before anything is written
     warnings = check_folders(settings)
+    if settings.reports_only and not (settings.out_dir / "logs" / "settings.toml").is_file():
+        raise NothingToDoError(
+            f"--reports-only: {settings.out_dir} holds no results of an earlier run. Run without --reports-only first."
+        )
     if not settings.dry_run:
         _prepare_folders(settings)
     logger.info("looking at %s", settings.bids_dir)

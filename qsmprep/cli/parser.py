@@ -43,9 +43,9 @@ class BidsAppCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Spread list options, then parse as usual."""
-        return super().parse_args(ctx, self._spread(args))
+        return super().parse_args(ctx, self._spread(args, ctx))
 
-    def _spread(self, args: Sequence[str]) -> list[str]:
+    def _spread(self, args: Sequence[str], ctx: click.Context) -> list[str]:
         options = {name: p for p in self.params if isinstance(p, click.Option) for name in (*p.opts, *p.secondary_opts)}
         wanted = sum(isinstance(p, click.Argument) for p in self.params)
         result: list[str] = []
@@ -54,6 +54,9 @@ class BidsAppCommand(click.Command):
             token = rest.pop(0)
             result.append(token)
             option = options.get(token)
+            takes_value = option is not None and not option.is_flag and not option.count
+            if takes_value and (not rest or rest[0] in options):  # click would take the next option for the value
+                raise click.BadOptionUsage(token, f"Option {token!r} requires an argument.", ctx)
             if token == "--":
                 return result + rest
             if not _is_option(token):
@@ -66,10 +69,10 @@ class BidsAppCommand(click.Command):
                     values, arguments = values[:keep], values[keep:]
                 wanted -= len(arguments)
                 result.pop()
-                # an option without a value is left for click to complain about
+                # where the first value looks like an option that is not known, click complains
                 result += [item for value in values for item in (token, value)] or [token]
                 result += arguments
-            elif option is not None and not option.is_flag and not option.count and rest:
+            elif takes_value:
                 result.append(rest.pop(0))
         return result
 

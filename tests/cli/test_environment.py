@@ -26,6 +26,15 @@ def test_threads_seed_and_caches_are_set(settings, keep_environ, monkeypatch, tm
     assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "cache" / "qsmprep" / "numba")
 
 
+def test_caches_go_to_the_work_dir_where_permissions_promise_too_much(settings, monkeypatch):
+    def refuse(self, *args, **kwargs):
+        raise OSError(2, "No such file or directory")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)  # as below /proc, which root seems to be allowed to write
+    monkeypatch.setenv("XDG_CACHE_HOME", str(settings.out_dir.parent))
+    assert cache_dir(settings) == settings.work_dir / ".cache"
+
+
 def test_caches_go_to_the_work_dir_where_home_cannot_be_written(settings, monkeypatch, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")

@@ -133,6 +133,8 @@ def test_command_line_overrides_the_settings_file_only_where_given(tmp_path):
         (["b", "o", "participant", "--nproc", "2"], "--nprocs"),
         (["b", "o", "participant", "--inversion", "magic"], "magic"),
         (["b", "o", "participant", "--participant-label"], "requires an argument"),
+        (["b", "o", "participant", "--participant-label", "--dry-run"], "'--participant-label' requires an argument"),
+        (["b", "o", "participant", "-w", "--dry-run"], "'-w' requires an argument"),
         (["b", "o", "participant", "--config", "none.toml"], "there is no file"),
         (["b", "o", "participant", "--output-spaces", "MNI"], "MNI152NLin2009cAsym"),
     ],
@@ -337,12 +339,14 @@ def test_interrupt_leaves_with_130(dataset, call):
 
 def test_options_for_the_workflow_are_passed_on(dataset, call):
     dataset.gre()
-    assert call("--write-graph", "--clean-workdir", "--stop-on-first-crash", "--nipype-plugin-file", "p.yml") == 0
+    plugin = dataset.root.parent / "p.yml"
+    plugin.write_text("plugin: Linear\n")
+    assert call("--write-graph", "--clean-workdir", "--stop-on-first-crash", "--nipype-plugin-file", str(plugin)) == 0
     (settings,) = call.seen.settings
     assert settings.write_graph
     assert settings.clean_workdir
     assert settings.stop_on_first_crash
-    assert settings.nipype_plugin_file == Path("p.yml").absolute()
+    assert settings.nipype_plugin_file == plugin
 
 
 def test_reports_only_runs_no_workflow_and_keeps_settings_and_failures(dataset, out, call):
@@ -355,6 +359,13 @@ def test_reports_only_runs_no_workflow_and_keeps_settings_and_failures(dataset, 
     assert len(call.seen.plans) == 1
     assert (out / "logs" / "settings.toml").read_bytes() == written
     assert "unwrap" in (out / "logs" / "failures.tsv").read_text()
+
+
+def test_reports_only_without_results_leaves_with_3_and_writes_nothing(dataset, out, call, capsys):
+    dataset.gre()
+    assert call("--reports-only") == 3
+    assert "no results of an earlier run" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_report_that_fails_is_a_failure_and_the_others_are_made(dataset, out, monkeypatch, tmp_path):
@@ -399,6 +410,13 @@ def test_out_dir_with_the_output_of_another_program_is_refused(dataset, out, cal
 def test_work_dir_must_be_a_folder_of_its_own(dataset, out, capsys):
     dataset.gre()
     assert run([str(dataset.root), str(out), "participant", "-w", str(out)]) == 2
+
+
+def test_missing_plugin_file_is_told_before_anything_is_written(dataset, out, call, capsys):
+    dataset.gre()
+    assert call("--nipype-plugin-file", "none.yml") == 2
+    assert "--nipype-plugin-file: there is no file" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_missing_atlas_file_is_told(dataset, call, capsys):
