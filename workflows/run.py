@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
 import shutil
@@ -180,7 +181,14 @@ def _runner(settings: Settings, total: int):
     from nipype.pipeline import plugins
 
     name = "MultiProc"
-    arguments = {"n_procs": settings.nprocs, "memory_gb": settings.mem_gb, "raise_insufficient": False}
+    # workers start from a clean process: a fork of one that has already run OpenMP threads dies
+    multiprocessing.set_forkserver_preload(["qsmprep.workflows.participant"])
+    arguments = {
+        "n_procs": settings.nprocs,
+        "memory_gb": settings.mem_gb,
+        "raise_insufficient": False,
+        "mp_context": "forkserver",
+    }
     if settings.nipype_plugin_file:
         name, arguments = _plugin_file(settings.nipype_plugin_file, arguments)
     base = getattr(plugins, f"{name}Plugin", None)
