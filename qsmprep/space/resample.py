@@ -62,8 +62,7 @@ def apply(
     if labels:
         data = np.rint(data)
     # the reference's own affine and codes, not what is left of them after a turn through ITK
-    header = nib.Nifti1Header()
-    result = nib.Nifti1Image(data.astype(dtype), target.affine, header)
+    result = nib.Nifti1Image(data.astype(dtype), target.affine)
     for code in ("sform", "qform"):
         getattr(result, f"set_{code}")(target.affine, int(target.header[f"{code}_code"]) or 1)
     result.header.set_xyzt_units("mm", "sec")
