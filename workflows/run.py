@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 import tomllib
+import traceback
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     started = time.monotonic()
     try:
         workflow.run(plugin=runner)
-    except RuntimeError:
+    except Exception:  # the plugins end with one where a stage failed
         if not runner.crashes:
             raise
     _write_timings(settings.out_dir / "logs" / "timings.tsv", runner.seconds)
@@ -152,7 +153,7 @@ class _Recorder:
 
     def _report_crash(self, node, result=None):
         crash_file = super()._report_crash(node, result=result)
-        trace = (result or {}).get("traceback") or ""
+        trace = (result or {}).get("traceback") or traceback.format_exc()
         self.crashes.append((node.fullname, trace if isinstance(trace, str) else "".join(trace), crash_file))
         return crash_file
 
@@ -174,6 +175,25 @@ class _Recorder:
             return super()._submit_job(node, updatehash=updatehash)
 
 
+def _linear():
+    """Nipype's Linear, with a method that writes crash files, as the other plugins have: here a function does it."""
+    from nipype.pipeline.plugins import linear
+    from nipype.pipeline.plugins.tools import report_crash
+
+    class Linear(linear.LinearPlugin):
+        def run(self, graph, config, updatehash=False):
+            linear.report_crash = self._report_crash
+            try:
+                super().run(graph, config, updatehash)
+            finally:
+                linear.report_crash = report_crash
+
+        def _report_crash(self, node, result=None):
+            return report_crash(node)
+
+    return Linear
+
+
 _KILLED = "EnvironmentFault: the worker process was killed, most likely because the machine ran out of memory"
 
 
@@ -191,7 +211,7 @@ def _runner(settings: Settings, total: int):
     }
     if settings.nipype_plugin_file:
         name, arguments = _plugin_file(settings.nipype_plugin_file, arguments)
-    base = getattr(plugins, f"{name}Plugin", None)
+    base = _linear() if name == "Linear" else getattr(plugins, f"{name}Plugin", None)
     if base is None:
         raise UsageError(
             f"--nipype-plugin-file {settings.nipype_plugin_file}: Nipype has no plugin named {name!r}. "

@@ -20,7 +20,7 @@ from ..bids.validation import validate_dataset
 from ..errors import NothingToDoError, QsmprepError, UsageError
 from ..settings import Settings
 from .environment import check_folders, check_resources, check_writable
-from .messages import console, current_log_file, print_plan, print_summary, start_log_file
+from .messages import console, count, current_log_file, print_plan, print_summary, start_log_file
 
 logger = logging.getLogger("qsmprep")
 FAILURE_COLUMNS = ("participant", "run", "stage", "cause", "fix", "crash_file")
@@ -200,9 +200,8 @@ def run_group_level(settings: Settings) -> int:
             "Run the participant level first."
         )
     if settings.dry_run:
-        console().print(
-            f"group level over {len({p.relative_to(settings.out_dir).parts[0] for p in done})} participants"
-        )
+        people = {p.relative_to(settings.out_dir).parts[0] for p in done}
+        console().print(f"group level over {count(list(people), 'participant')}")
         return 0
     check_writable(settings.out_dir, "OUT_DIR")
     start_log_file(settings)

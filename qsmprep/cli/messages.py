@@ -71,7 +71,7 @@ def print_plan(plan: Plan, settings: Settings) -> None:
     """Print every run, what will be written, what cannot be processed and what is passed over."""
     out = console()
     out.print(
-        f"{settings.bids_dir}: {_count(plan.participants, 'participant')}, {_count(plan.runs, 'run')} to process",
+        f"{settings.bids_dir}: {count(plan.participants, 'participant')}, {count(plan.runs, 'run')} to process",
         soft_wrap=True,
     )
     for note in plan.notes:
@@ -144,7 +144,7 @@ def _print_reasons(out: Console, heading: str, entries: Iterable[Skipped], setti
 def print_summary(plan: Plan, settings: Settings, finished: Sequence[str], failures: Sequence[Any]) -> None:
     """Print what was done, every fall-back, what failed and what was skipped."""
     out = console()
-    out.print(f"\n{len(finished)} of {_count(plan.runs, 'run')} done. Results: {settings.out_dir}", soft_wrap=True)
+    out.print(f"\n{len(finished)} of {count(plan.runs, 'run')} done. Results: {settings.out_dir}", soft_wrap=True)
     by_note: dict[str, list[str]] = {}
     for run in plan.runs:
         for note in run.notes:
@@ -163,6 +163,10 @@ def print_summary(plan: Plan, settings: Settings, finished: Sequence[str], failu
                 out.print(f"    to do: {failure.fix}", soft_wrap=True)
             if failure.crash_file:
                 out.print(f"    details: {failure.crash_file}", soft_wrap=True)
+    if settings.stop_on_first_crash and failures:
+        left = [run.name for run in plan.runs if run.name not in {*finished, *(failure.run for failure in failures)}]
+        if left:
+            out.print(f"Not finished because of --stop-on-first-crash: {_some(left, 20)}", soft_wrap=True)
     _print_reasons(out, "Could not be processed", plan.skipped, settings)
     _print_without_runs(out, plan)
     index = settings.out_dir / "index.html"
@@ -193,5 +197,6 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _count(things: Sequence[Any], noun: str) -> str:
+def count(things: Sequence[Any], noun: str) -> str:
+    """`1 run`, `2 runs`."""
     return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")

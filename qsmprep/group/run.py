@@ -119,8 +119,12 @@ def _nothing(settings: Settings, n_runs: int) -> str:
     asked = [f"sub-{label}" for label in settings.participant_label] + [f"ses-{s}" for s in settings.session_label]
     scope = f" of {', '.join(asked)}" if asked else ""
     found = f"found {n_runs} run{'s' if n_runs != 1 else ''} without regional numbers" if n_runs else "found none"
+    advice = (
+        "They come with the registration to the template: run the participant level without --no-normalization"
+        if n_runs
+        else f"Run the participant level first: qsmprep {settings.bids_dir} {settings.out_dir} participant"
+    )
     return (
         f"{settings.out_dir}: no results{scope} to put together: expected files such as "
-        f"sub-01/anat/sub-01_seg-deepgrey_desc-stats_dseg.tsv, {found}. Run the participant level first: "
-        f"qsmprep {settings.bids_dir} {settings.out_dir} participant"
+        f"sub-01/anat/sub-01_seg-deepgrey_desc-stats_dseg.tsv, {found}. {advice}"
     )

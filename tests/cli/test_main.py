@@ -337,6 +337,15 @@ def test_interrupt_leaves_with_130(dataset, call):
     assert call() == 130
 
 
+def test_runs_left_out_after_the_first_crash_are_named(dataset, call, capsys):
+    dataset.gre("01")
+    dataset.gre("02")
+    crash = SimpleNamespace(run="sub-01", stage="unwrap", cause="bad", fix="", crash_file="")
+    call.seen.outcome = SimpleNamespace(finished=(), failed=(crash,))
+    assert call("--stop-on-first-crash") == 1
+    assert "Not finished because of --stop-on-first-crash: sub-02" in capsys.readouterr().out
+
+
 def test_options_for_the_workflow_are_passed_on(dataset, call):
     dataset.gre()
     plugin = dataset.root.parent / "p.yml"

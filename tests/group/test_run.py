@@ -71,6 +71,11 @@ def test_group_level_names_what_it_looked_for_when_there_is_nothing(dataset):
     with pytest.raises(NothingToDoError, match=r"desc-stats_dseg\.tsv.*participant level first"):
         run_group(dataset.settings())
     assert not (dataset.out / "group").exists()
+    chi = dataset.out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz"
+    chi.parent.mkdir(parents=True)
+    chi.touch()
+    with pytest.raises(NothingToDoError, match=r"1 run without regional numbers.*without --no-normalization"):
+        run_group(dataset.settings())
 
 
 def test_group_level_of_an_unknown_participant_names_it(dataset):

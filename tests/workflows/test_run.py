@@ -1,6 +1,7 @@
 """How runs that fail are told, without running anything heavy."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,24 @@ def test_graph_without_graphviz_leaves_its_description_and_a_warning(tmp_path, m
     _write_graph(workflow)
     assert "Graphviz" in caplog.text and "graph.dot" in caplog.text
     assert (tmp_path / "wf" / "graph.dot").is_file()
+
+
+def fail():
+    raise ValueError("odd input")
+
+
+def test_crashes_are_recorded_without_worker_processes_too(tmp_path):
+    from nipype.interfaces.utility import Function
+    from nipype.pipeline.engine import Node, Workflow
+
+    plugin = tmp_path / "plugin.yml"
+    plugin.write_text("plugin: Linear\n")
+    runner = _runner(Settings(tmp_path, tmp_path / "out", nipype_plugin_file=plugin), 1)
+    workflow = Workflow("wf", base_dir=str(tmp_path))
+    workflow.config["execution"] = {"crashdump_dir": str(tmp_path), "crashfile_format": "txt"}
+    workflow.add_nodes([Node(Function(function=fail), name="n")])
+    with pytest.raises(Exception, match="odd input"):
+        workflow.run(plugin=runner)
+    ((node, trace, crash_file),) = runner.crashes
+    assert node == "wf.n" and Path(crash_file).parent == tmp_path
+    assert _explain(trace)[0] == "odd input"
