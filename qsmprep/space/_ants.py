@@ -73,17 +73,14 @@ def linear_stage(kind: str, fixed: Path, moving: Path, *, coarse_only: bool = Fa
     ]
 
 
-def syn_stage(fixed: Path, moving: Path, iterations: str, shrink: str, sigmas: str, *, metric: str = "CC") -> list[str]:
-    """Arguments of a symmetric diffeomorphic stage.
+def syn_stage(fixed: Path, moving: Path, iterations: str, shrink: str, sigmas: str) -> list[str]:
+    """Arguments of a symmetric diffeomorphic stage by local cross-correlation, which needs no common contrast.
 
-    ``"CC"`` is the local cross-correlation in 3 x 3 x 3 voxels: it needs no common contrast, and on the averaged
-    template it placed small nuclei as well as the usual 5 x 5 x 5 at a third of the time. ``"MI"`` is mutual
-    information.
+    In 3 x 3 x 3 voxels: on warped templates it placed small nuclei as well as the usual 5 x 5 x 5, in half the time.
     """
-    measure = f"CC[{fixed},{moving},1,1]" if metric == "CC" else f"MI[{fixed},{moving},1,32]"
     return [
         *("--transform", "SyN[0.2,3,0]"),
-        *("--metric", measure),
+        *("--metric", f"CC[{fixed},{moving},1,1]"),
         *("--convergence", f"[{iterations},1e-6,10]"),
         *("--shrink-factors", shrink),
         *("--smoothing-sigmas", f"{sigmas}vox"),
