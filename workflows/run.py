@@ -10,7 +10,7 @@ import shutil
 import time
 import tomllib
 import traceback
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,7 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     nipype_config.update_config({"execution": _execution_options(settings)})
     nipype_config.update_config({"logging": {"log_to_file": "false"}})
     nipype_logging.update_logging(nipype_config)
-    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
-        logging.getLogger(name).setLevel(logging.INFO if settings.verbose > 1 else logging.CRITICAL)
+    _set_nipype_level(logging.INFO if settings.verbose > 1 else logging.CRITICAL)
 
     workflow = init_qsmprep_wf(plan, settings)
     if settings.write_graph:
@@ -83,6 +82,19 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     if settings.clean_workdir and not failed:
         shutil.rmtree(settings.work_dir / workflow.name, ignore_errors=True)
     return Outcome(finished, failed)
+
+
+def _set_nipype_level(level: int) -> None:
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+        logging.getLogger(name).setLevel(level)
+
+
+def _start_worker(folder: str, level: int) -> None:
+    """Bring a worker process to where the caller is; Nipype is imported first, since that sets the levels anew."""
+    from nipype.pipeline.plugins.multiproc import process_initializer
+
+    process_initializer(folder)
+    _set_nipype_level(level)
 
 
 def _write_graph(workflow) -> None:
@@ -135,6 +147,10 @@ class _Recorder:
 
     def __init__(self, plugin_args: dict | None = None, *, total: int = 0) -> None:
         super().__init__(plugin_args={**(plugin_args or {}), "status_callback": self._tell})
+        if hasattr(self, "pool"):  # Nipype's own knows no levels of loggers; no worker of it has been started yet
+            context = multiprocessing.get_context(self.plugin_args.get("mp_context"))
+            begin = (os.getcwd(), logging.getLogger("nipype.workflow").level)  # noqa: PTH109
+            self.pool = ProcessPoolExecutor(self.processors, context, _start_worker, begin)
         self.crashes: list[tuple[str, str, str]] = []  # node, traceback, crash file
         self.seconds: dict[str, float] = {}  # node -> wall time
         self._begun: dict[str, float] = {}
