@@ -41,5 +41,8 @@ def user_atlas(image: Path, labels: Path) -> Atlas:
     if not found & set(table["index"]):
         raise UsageError(f"--atlas: none of the labels in {image} is named in {labels}.")
     name = "".join(c for c in image.name.split(".")[0].split("_seg-")[-1].split("_")[0] if c.isalnum()) or "atlas"
-    description = {"Name": name, "Source": image.name, "Space": "template space, as the user gave it"}
+    description: dict[str, object] = {"Name": name, "Source": image.name, "Space": "template, as the user gave it"}
+    unnamed = sorted(int(label) for label in found - set(table["index"]))
+    if unnamed:  # a table may name only the regions of interest; the sidecar tells which were left out
+        description["LabelsWithoutName"] = unnamed
     return Atlas(name, image, labels, description)

@@ -60,3 +60,8 @@ def test_a_missing_or_broken_file_is_named(tmp_path, blocks):
     image.write_bytes(b"no image")
     with pytest.raises(UsageError, match="cannot be read"):
         user_atlas(image, labels)
+
+
+def test_labels_that_the_table_does_not_name_are_told(tmp_path, blocks):
+    image, labels = write(tmp_path, blocks, "index\tname\n1\tone\n")
+    assert user_atlas(image, labels).description["LabelsWithoutName"] == sorted(set(np.unique(blocks)) - {0, 1})
