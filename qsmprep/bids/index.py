@@ -116,18 +116,23 @@ def _indexed(root: Path, participants: tuple[str, ...], settings: Settings | Non
     subjects = "|".join(re.escape(label) for label in participants)
     if database is not None and settings is not None:
         subjects = "[^/]*"  # a database serves later calls for other participants, so it holds all of them
-        if database.exists() or not settings.dry_run:
+        if (database / "layout_index.sqlite").exists() or not settings.dry_run:
             arguments["database_path"] = database
     # names are read by ourselves and sidecars only where needed, so nothing but the listing is asked of the index
     ignore = [re.compile(rf"^/(?!sub-({subjects})(/|$))"), re.compile(r"/\.")]
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
     try:
         layout = BIDSLayout(root, validate=False, is_derivative=settings is None, indexer=indexer, **arguments)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # the database has exceptions of its own
         if database is None:
             raise
+        if isinstance(error, OSError):
+            raise EnvironmentFault(
+                f"--bids-database-dir {database} cannot be written to: {error.strerror or error}. Name another folder."
+            ) from None
         raise UsageError(
-            f"--bids-database-dir {database} cannot be used: {error}. Delete it to have it made anew."
+            f"--bids-database-dir {database} cannot be used: {str(error).splitlines()[0]}. Delete it to have it made "
+            "anew."
         ) from None
     paths = sorted(Path(name) for name in layout.files)
     files = [BidsFile.from_path(path) for path in paths if path.name.endswith(IMAGES)]

@@ -8,7 +8,7 @@ import pytest
 from conftest import SHAPE, TE, wrapped
 
 from qsmprep.bids.plan import make_plan, nothing_to_do
-from qsmprep.errors import NothingToDoError, UsageError
+from qsmprep.errors import EnvironmentFault, NothingToDoError, UsageError
 from qsmprep.settings import Settings
 
 
@@ -150,6 +150,19 @@ def test_database_is_kept_and_serves_other_participants(dataset, tmp_path):
     plan = plan_of(dataset, participant_label=("02",), bids_database_dir=kept)
     assert [run.subject for run in plan.runs] == ["02"]
     assert any("delete it" in note for note in plan.notes)
+
+
+def test_database_that_cannot_be_used_is_told_and_a_dry_run_makes_none(dataset, tmp_path):
+    dataset.gre()
+    kept = tmp_path / "database"
+    kept.mkdir()
+    assert plan_of(dataset, bids_database_dir=kept, dry_run=True).runs
+    assert not list(kept.iterdir())
+    (kept / "layout_index.sqlite").write_text("no database")
+    with pytest.raises(UsageError, match=r"--bids-database-dir .* Delete it"):
+        plan_of(dataset, bids_database_dir=kept)
+    with pytest.raises(EnvironmentFault, match=r"--bids-database-dir .* Name another"):
+        plan_of(dataset, bids_database_dir=dataset.root / "README")
 
 
 def test_only_wanted_sessions_are_planned_but_t1w_may_come_from_another(dataset):
