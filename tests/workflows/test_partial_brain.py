@@ -160,3 +160,47 @@ def test_a_run_that_fails_leaves_the_others_unharmed(dataset, tmp_path, capfd):
     told = "".join(capfd.readouterr())
     assert "Traceback" not in told and "nipype" not in told
     assert not list(out.rglob("*.tmp")) and not list((out / "sub-02").rglob("*Chimap*"))
+
+
+def test_every_form_of_input_gives_its_map(dataset, tmp_path):
+    """Magnitude and phase, real and imaginary parts, a 4-D file, phase alone, and a single echo, all of one object."""
+    te, affine = (0.004, 0.008, 0.012), np.diag([2.0, 2.0, 2.0, 1.0])
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in (26, 24, 22)], indexing="ij")
+    field = 300 * (x - 0.5 * y) + 150 * np.exp(-8 * ((x - 0.2) ** 2 + y**2 + (z + 0.1) ** 2))
+    echoes = [1000 * np.exp(-t / 0.03 + 1j * t * field) * (1 + 0.1 * np.cos(5 * z)) for t in te]
+    parts = {"mag": np.abs, "phase": np.angle, "real": np.real, "imag": np.imag}
+    for subject, wanted in (
+        ("01", ("mag", "phase")),
+        ("02", ("real", "imag")),
+        ("03", ("phase",)),
+        ("04", ("phase", "mag")),
+    ):
+        for part in wanted:
+            volumes = [parts[part](echo).astype(np.float32) for echo in echoes[: 1 if subject == "04" else None]]
+            for number, (time_, volume) in enumerate(zip(te, volumes, strict=False), 1):
+                name = dataset.name(subject, echo=number, part=part) + "_MEGRE.nii.gz"
+                meta = {"EchoTime": time_, "MagneticFieldStrength": 3, **({"Units": "rad"} if part == "phase" else {})}
+                dataset.image(name, volume, meta, affine)
+    for part in ("mag", "phase"):
+        name = dataset.name("05", part=part) + "_MEGRE.nii.gz"
+        meta = {"EchoTime": list(te), "MagneticFieldStrength": 3, **({"Units": "rad"} if part == "phase" else {})}
+        dataset.image(name, np.stack([parts[part](e) for e in echoes], -1).astype(np.float32), meta, affine)
+    out = tmp_path / "out"
+    arguments = [str(dataset.root), str(out), "participant", "--no-normalization", "-w", str(tmp_path / "work")]
+    assert run([*arguments, "--skip-bids-validation"]) == 0
+
+    def values(subject, suffix="Chimap"):
+        path = out / f"sub-{subject}" / "anat" / f"sub-{subject}_{suffix}.nii.gz"
+        return nib.load(path).get_fdata() if path.exists() else None
+
+    first = values("01")
+    assert first.std() > 1e-3
+    assert np.array_equal(values("05"), first)
+    assert np.allclose(values("02"), first, atol=1e-4)
+    assert np.allclose(values("02", "R2starmap"), values("01", "R2starmap"), atol=1e-2)
+    for subject in ("03", "04"):
+        both = (values(subject) != 0) & (first != 0)
+        assert both.sum() > 1000
+        assert np.corrcoef(values(subject)[both], first[both])[0, 1] > 0.9
+        assert values(subject, "R2starmap") is None
+        assert (out / f"sub-{subject}.html").is_file()
