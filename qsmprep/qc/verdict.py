@@ -30,7 +30,7 @@ class Verdict:
 # The bounds are wide: they are to catch a broken run, not to sort patients.
 RULES = (
     Rule("brain_volume_ml", "brain mask volume [mL]", (900, 2200), (500, 2700), "look at the mask on the magnitude"),
-    Rule("qsm_mask_fraction", "part of the brain with a usable phase", (0.85, 1), (0.5, 1), "look at phase and mask"),
+    Rule("qsm_mask_fraction", "part of the brain with a usable phase", (0.8, 1), (0.5, 1), "look at phase and mask"),
     Rule("phase_quality_median", "median phase quality", (0.5, 1), (0.3, 1), "look for motion or a wrong scaling"),
     Rule("chi_sd_ppb", "SD of χ [ppb]", (5, 120), (1, 400), "look at the χ map for streaks"),
     Rule("chi_extreme_fraction", "part of the voxels with |χ| > 0.5 ppm", (0, 0.02), (0, 0.1), "look at the χ map"),

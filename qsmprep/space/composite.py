@@ -27,6 +27,7 @@ def write_composite(transforms: Sequence[Path], out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".tmp-") as folder:
         written = Path(folder) / out.name
-        ants.write_transform(ants.compose_ants_transforms(parts) if len(parts) > 1 else parts[0], str(written))
+        # a warp by itself cannot be written, a composite of one can
+        ants.write_transform(ants.compose_ants_transforms(parts), str(written))
         written.replace(out)
     return out
