@@ -22,7 +22,7 @@ class ReadEchoesInput(InputSpec):
 class ReadEchoesOutput(TraitedSpec):
     magnitude = File(desc="(x, y, z, echo); not set where the run has none")
     phase = File(exists=True, desc="(x, y, z, echo) [rad]")
-    reference = File(exists=True, desc="one 3-D image for registration: root sum of squares over the echoes")
+    reference = File(exists=True, desc="one 3-D image for masks and registration: the first echo's magnitude")
 
 
 class ReadEchoes(StageInterface):
@@ -49,7 +49,8 @@ class ReadEchoes(StageInterface):
         self._save(runtime, "phase", phase, like)
         if magnitude is not None:
             self._save(runtime, "magnitude", magnitude, like)
-        shown = np.sqrt((magnitude**2).mean(-1)) if magnitude is not None else np.ones(phase.shape[:3], np.float32)
+        # the first echo: its contrast is nearest to a T1w, and what later echoes lose next to air it still has
+        shown = magnitude[..., 0] if magnitude is not None else np.ones(phase.shape[:3], np.float32)
         self._save(runtime, "reference", shown, like)
         return runtime
 
