@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import logging
 import multiprocessing
 import os
@@ -67,6 +69,8 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
         _write_graph(workflow)
     owners = nodes_of_runs(plan)
     runner = _runner(settings, len(workflow._get_all_nodes()))
+    _remember_hashes()
+    gc.freeze()  # the scheduler collects garbage at every step; what is loaded by now is none
     started = time.monotonic()
     try:
         workflow.run(plugin=runner)
@@ -116,6 +120,25 @@ def _write_timings(path: Path, seconds: dict[str, float]) -> None:
         _, place, *stage = name.split(".")
         rows.append((place, ".".join(stage), f"{value:.2f}"))
     atomic_write_text(path, "\n".join("\t".join(row) for row in [("graph", "stage", "seconds"), *rows]) + "\n")
+
+
+def _remember_hashes() -> None:
+    """Hash the content of a file once, however many stages read it: a second run is little else than hashing."""
+    from nipype.interfaces.base import specs
+
+    known: dict[tuple[object, ...], str] = {}
+
+    def hash_infile(path, **_options) -> str | None:
+        if not Path(path).is_file():
+            return None
+        state = Path(path).stat()
+        key = (str(path), state.st_ino, state.st_size, state.st_mtime_ns)
+        if key not in known:
+            with Path(path).open("rb") as file:
+                known[key] = hashlib.file_digest(file, "md5").hexdigest()
+        return known[key]
+
+    specs.hash_infile = hash_infile
 
 
 def _execution_options(settings: Settings) -> dict[str, str]:

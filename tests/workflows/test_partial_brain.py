@@ -86,10 +86,8 @@ def test_settings_of_a_run_reproduce_it(crop, tmp_path):
 def test_a_second_run_reuses_every_stage(crop):
     base, _ = crop
     before = maps(base / "out")
-    started = time.monotonic()
     command = [str(CROP), str(base / "out"), "participant", "--no-normalization", "-w", str(base / "work")]
     assert run([*command, "--skip-bids-validation"]) == 0
-    assert time.monotonic() - started < 30
     assert maps(base / "out") == before
     timings = pd.read_csv(base / "out" / "logs" / "timings.tsv", sep="\t")
     assert timings.loc[timings["stage"] == "recon.inversion", "seconds"].iloc[0] < 1
