@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .parameters import BACKGROUND_METHODS, INVERSION_METHODS, UNWRAP_METHODS, Tables
 
 ANALYSIS_LEVELS = ("participant", "group")
-UNWRAP_METHODS = ("romeo", "laplacian")
-BACKGROUND_METHODS = ("vsharp",)
-INVERSION_METHODS = ("rts", "tv")
 REFERENCES = ("brain", "csf", "none")
 OUTPUT_SPACES = ("MNI152NLin2009cAsym",)
 PRESET_DIR = Path(__file__).parent / "data" / "presets"
@@ -56,66 +54,7 @@ def _cgroup_value(name: str) -> list[str] | None:
 
 
 @dataclass(frozen=True)
-class VsharpParams:
-    """V-SHARP: kernel radii and their step [mm], threshold of the truncated deconvolution."""
-
-    radius_max_mm: float = 12.0
-    radius_min_mm: float = 1.0
-    step_mm: float = 1.0
-    threshold: float = 0.05
-
-    def __post_init__(self) -> None:
-        _positive(self, "vsharp")
-        if self.radius_min_mm > self.radius_max_mm:
-            raise UsageError(
-                f"vsharp.radius_min_mm is {self.radius_min_mm}, more than vsharp.radius_max_mm ({self.radius_max_mm})."
-            )
-
-
-@dataclass(frozen=True)
-class RtsParams:
-    """RTS (rapid two-step inversion): keywords of `qsmprep.qsm.inversion.rts.rts`."""
-
-    delta: float = 0.15
-    cg_iterations: int = 10
-    mu: float = 10.0
-    gradient_step: float = 0.02
-    max_iterations: int = 20
-    tolerance: float = 3e-3
-    pad_mm: float = 16.0
-
-    def __post_init__(self) -> None:
-        _positive(self, "rts")
-
-
-@dataclass(frozen=True)
-class TvParams:
-    """Total-variation inversion: keywords of `qsmprep.qsm.inversion.tv.tv`."""
-
-    weight: float = 2e-4
-    gradient_step: float = 1 / 60
-    mu_data: float = 0.2
-    max_iterations: int = 100
-    tolerance: float = 6e-3
-    pad_mm: float = 16.0
-
-    def __post_init__(self) -> None:
-        _positive(self, "tv")
-
-
-@dataclass(frozen=True)
-class MaskParams:
-    """Mask for the inversion: least phase quality (0 to 1) a voxel at the rim needs to stay in."""
-
-    quality_threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.quality_threshold <= 1:
-            raise UsageError(f"mask.quality_threshold is {self.quality_threshold}; it has to lie between 0 and 1.")
-
-
-@dataclass(frozen=True)
-class Settings:
+class Settings(Tables):
     """Everything a run depends on. Passed explicitly; nothing in the package holds global state.
 
     Raises
@@ -161,10 +100,6 @@ class Settings:
     output_spaces: tuple[str, ...] = OUTPUT_SPACES
     atlas: Path | None = None
     atlas_labels: Path | None = None
-    vsharp: VsharpParams = field(default_factory=VsharpParams)
-    rts: RtsParams = field(default_factory=RtsParams)
-    tv: TvParams = field(default_factory=TvParams)
-    mask: MaskParams = field(default_factory=MaskParams)
 
     def __post_init__(self) -> None:
         _choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
@@ -360,10 +295,3 @@ def _choice(what: str, value: str, known: Iterable[str]) -> None:
 def _range(what: str, value: float, least: float, most: float) -> None:
     if not (math.isfinite(value) and least <= value <= most):
         raise UsageError(f"{what} is {value:g}; it has to lie between {least:g} and {most:g}.")
-
-
-def _positive(params: Any, table: str) -> None:
-    for f in fields(params):
-        value = getattr(params, f.name)
-        if not (math.isfinite(value) and value > 0):
-            raise UsageError(f"{table}.{f.name} is {value}; it has to be above 0.")

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from qsmprep.errors import UsageError
+from qsmprep.parameters import BACKGROUND_METHODS, INVERSION_METHODS, SINGLE_STEP_METHODS, UNWRAP_METHODS
 from qsmprep.settings import NOT_STORED, Settings, preset_names, read_preset
 
 BASE = {"bids_dir": "/data", "out_dir": "/out"}
@@ -102,13 +103,29 @@ def test_values_out_of_range_are_explained(values, words):
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["vsharp", "rts", "tv"])
-def test_parameters_are_the_keywords_of_the_algorithms_with_their_defaults(name):
-    package = "background" if name == "vsharp" else "inversion"
-    function = getattr(importlib.import_module(f"qsmprep.qsm.{package}.{name}"), name)
+# what a stage is given as data, not as a parameter
+DATA = {"noise", "magnitude", "phase_per_ppm", "b0", "intercept"}
+PACKAGES = {
+    "background": BACKGROUND_METHODS,
+    "inversion": tuple(name for name in INVERSION_METHODS if name not in SINGLE_STEP_METHODS),
+    "singlestep": SINGLE_STEP_METHODS,
+    "unwrap": UNWRAP_METHODS,
+}
+ALGORITHMS = [(package, name) for package, names in PACKAGES.items() for name in names]
+
+
+@pytest.mark.parametrize(("package", "name"), ALGORITHMS)
+def test_parameters_are_the_keywords_of_the_algorithms_with_their_defaults(package, name):
+    function = importlib.import_module(f"qsmprep.qsm.{package}").METHODS[name]
     signature = inspect.signature(function).parameters.values()
-    keywords = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.name != "magnitude"}
-    assert asdict(getattr(settings(), name)) == keywords
+    keywords = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.name not in DATA}
+    table = getattr(settings(), name, None)
+    assert (asdict(table) if table else {}) == keywords
+
+
+@pytest.mark.parametrize("package", [package for package, names in PACKAGES.items() if names])
+def test_every_algorithm_can_be_chosen(package):
+    assert set(importlib.import_module(f"qsmprep.qsm.{package}").METHODS) == set(PACKAGES[package])
 
 
 @pytest.mark.parametrize("name", preset_names())

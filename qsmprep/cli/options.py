@@ -8,13 +8,11 @@ from typing import Any
 import click
 
 from .. import __version__
+from ..parameters import BACKGROUND_METHODS, INVERSION_METHODS, UNWRAP_METHODS
 from ..settings import (
     ANALYSIS_LEVELS,
-    BACKGROUND_METHODS,
-    INVERSION_METHODS,
     OUTPUT_SPACES,
     REFERENCES,
-    UNWRAP_METHODS,
     preset_names,
 )
 from .parser import GroupedOption, ListOption, SignType
