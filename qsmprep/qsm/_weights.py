@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._grid import Bool, Float, as_volume
+from ._grid import Bool, Float, as_echoes, as_volume
 
 
 def noise_level(noise: NDArray[np.generic] | None, mask: Bool) -> float | None:
@@ -31,3 +31,17 @@ def data_weight(noise: NDArray[np.generic] | None, mask: Bool) -> Float:
     known = mask & (values > np.float32(median))
     weight[known] = np.float32(median) / values[known]
     return weight
+
+
+def magnitude_weight(magnitude: NDArray[np.generic] | None, mask: Bool) -> Float:
+    """Weight where only the magnitude is known: root mean square over echoes, over its median, at most 1."""
+    if magnitude is None:
+        return mask.astype(np.float32)
+    echoes = as_echoes(magnitude, "magnitude")
+    if echoes.shape[:3] != mask.shape:
+        raise ValueError(f"magnitude has shape {echoes.shape[:3]}, expected {mask.shape}")
+    strength = np.sqrt(np.einsum("xyze,xyze->xyz", echoes, echoes) / np.float32(echoes.shape[3]))
+    median = float(np.median(strength[mask]))
+    if not median > 0:
+        return mask.astype(np.float32)
+    return np.where(mask, np.minimum(strength / np.float32(median), np.float32(1)), np.float32(0))

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .._grid import Float
+from ..constants import PHASE_PER_PPM
 from .rts import rts
 from .tv import tv
 
@@ -21,7 +22,9 @@ def invert(
     b0_dir: Sequence[float],
     *,
     method: str = "rts",
+    noise: NDArray[Any] | None = None,
     magnitude: NDArray[Any] | None = None,
+    phase_per_ppm: float = PHASE_PER_PPM,
     **params: Any,
 ) -> Float:
     """Susceptibility from the local field with the named method.
@@ -34,9 +37,14 @@ def invert(
     voxel_size : 3 floats [mm]
     b0_dir : 3 floats
         Direction of B0 in voxel axes.
-    method : "rts" or "tv"
+    method : str
+        One of `METHODS`.
+    noise : (x, y, z) array [ppm], optional
+        Standard error of the field, infinite where it is not to be trusted.
     magnitude : (x, y, z) or (x, y, z, echo) array, optional
-        Weights the data where the method can.
+        Weights the data where `noise` is None; tells edges to methods that look for them.
+    phase_per_ppm : float [rad/ppm]
+        Phase that 1 ppm makes at the effective echo time, 2π γ B0 TE: non-linear methods wrap the field with it.
     **params
         Keyword arguments of that method.
 
@@ -51,7 +59,8 @@ def invert(
     """
     if method not in METHODS:
         raise ValueError(f"unknown inversion {method!r}, expected one of {', '.join(METHODS)}")
-    return METHODS[method](local_field, mask, voxel_size, b0_dir, magnitude=magnitude, **params)
+    data = {"noise": noise, "magnitude": magnitude, "phase_per_ppm": phase_per_ppm}
+    return METHODS[method](local_field, mask, voxel_size, b0_dir, **data, **params)
 
 
 __all__ = ["METHODS", "invert", "rts", "tv"]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _fft
-from .._grid import Bool, Float, as_echoes, as_mask, as_volume, mask_box
+from .._grid import Bool, Float, as_mask, as_volume, mask_box
+from .._weights import data_weight, magnitude_weight, noise_level
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
@@ -89,46 +90,51 @@ def gradient_power(grid: Sequence[int], voxel_size: Sequence[float]) -> Float:
 
 
 class Problem:
-    """Field and weights of an inversion, cropped to the mask and zero-padded against wrap-around."""
+    """Field and weights of an inversion, cropped to the mask and zero-padded against wrap-around.
+
+    Attributes
+    ----------
+    field, weight : padded float32 arrays
+        Local field [ppm] and data weight (0 to 1), both 0 outside the mask.
+    inside : padded bool array
+        The mask.
+    noise : float or None
+        Median standard error of the field in the mask [ppm], None where nothing is known of it.
+    grid : 3 ints
+        Shape of the padded arrays; `corner` is where the box of the mask lies in it, `box` where it lies in the image.
+    """
 
     def __init__(
         self,
         local_field: NDArray[np.generic],
         mask: NDArray[np.generic],
         voxel_size: Sequence[float],
-        magnitude: NDArray[np.generic] | None,
-        pad_mm: float,
+        *,
+        noise: NDArray[np.generic] | None = None,
+        magnitude: NDArray[np.generic] | None = None,
+        pad_mm: float = 16.0,
     ) -> None:
         field = as_volume(local_field, "local field")
         self.shape = field.shape
         self.mask: Bool = as_mask(mask, field.shape)
-        if not np.isfinite(field[self.mask]).all():
-            raise ValueError("local field has NaN or infinite values inside the mask")
         self.box = mask_box(self.mask)
-        inside = self.mask[self.box]
+        self.noise = noise_level(noise, self.mask)
+        # noise tells how good the phase is; the magnitude is a stand-in for it
+        weight = magnitude_weight(magnitude, self.mask) if noise is None else data_weight(noise, self.mask)
+        weight, inside, field = weight[self.box], self.mask[self.box], field[self.box]
+        if not np.isfinite(field[weight > 0]).all():
+            raise ValueError("local field has NaN or infinite values inside the mask")
         self.grid = _fft.padded_shape(inside.shape, voxel_size, pad_mm)
         self.corner = tuple(slice(0, n) for n in inside.shape)
-        self.inside: Bool = self._padded(inside)
-        self.field: Float = self._padded(np.where(inside, field[self.box], np.float32(0)))
-        self.weight: Float = self._padded(np.where(inside, self._weight(magnitude), np.float32(0)))
+        self.inside: Bool = self.padded(inside)
+        self.field: Float = self.padded(np.where(weight > 0, field, np.float32(0)))
+        self.weight: Float = self.padded(weight)
 
-    def _padded(self, volume: NDArray[Any]) -> NDArray[Any]:
+    def padded(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """A volume of the box (`image[problem.box]`) on the padded grid, zeros behind it."""
         whole = np.zeros(self.grid, volume.dtype)
         whole[self.corner] = volume
         return whole
-
-    def _weight(self, magnitude: NDArray[np.generic] | None) -> Float | np.float32:
-        """Root mean square over echoes, relative to its median in the mask and no more than 1."""
-        if magnitude is None:
-            return np.float32(1)
-        echoes = as_echoes(magnitude, "magnitude")
-        if echoes.shape[:3] != self.shape:
-            raise ValueError(f"magnitude has shape {echoes.shape[:3]}, expected {self.shape}")
-        strength = np.sqrt(np.mean(echoes[self.box] ** 2, axis=3))
-        median = float(np.median(strength[self.mask[self.box]]))
-        if not median > 0:
-            return np.float32(1)
-        return np.minimum(strength / np.float32(median), np.float32(1))
 
     def result(self, chi: Float) -> Float:
         """χ on the original grid, 0 outside the mask."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _fft
 from .._grid import Float, as_voxel_size
+from ..constants import PHASE_PER_PPM
 from ..dipole import dipole_kernel
 from ._variation import Problem, gradient_power, gradient_transposed, relative_change, shrink_gradient
 
@@ -63,7 +64,9 @@ def rts(
     voxel_size: Sequence[float],
     b0_dir: Sequence[float],
     *,
+    noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
+    phase_per_ppm: float = PHASE_PER_PPM,
     delta: float = 0.15,
     cg_iterations: int = 10,
     mu: float = 10.0,
@@ -86,8 +89,12 @@ def rts(
         Gradients are per mm.
     b0_dir : 3 floats
         Direction of B0 in voxel axes.
+    noise : (x, y, z) array [ppm], optional
+        Standard error of the field, infinite where it is not to be trusted: weights W = median / noise, at most 1.
     magnitude : (x, y, z) or (x, y, z, echo) array, optional
-        Weights W: relative to its median in the mask, at most 1. Default: all alike.
+        Where `noise` is None: weights W relative to its median in the mask, at most 1. Default: all alike.
+    phase_per_ppm : float [rad/ppm]
+        Not used by this method.
     delta : float
         Dipole strength, of 2/3 at most, from which a frequency counts as known.
     cg_iterations : int
@@ -118,7 +125,7 @@ def rts(
     Kames C, Wiggermann V, Rauscher A. NeuroImage 2018;167:276. https://doi.org/10.1016/j.neuroimage.2017.11.018
     """
     sizes = as_voxel_size(voxel_size)
-    problem = Problem(local_field, mask, sizes, magnitude, pad_mm)
+    problem = Problem(local_field, mask, sizes, noise=noise, magnitude=magnitude, pad_mm=pad_mm)
     grid = problem.grid
     dipole = dipole_kernel(grid, sizes, b0_dir)
     power = gradient_power(grid, sizes)

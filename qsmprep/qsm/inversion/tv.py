@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _fft
 from .._grid import Float, as_voxel_size
+from ..constants import PHASE_PER_PPM
 from ..dipole import dipole_kernel
 from ._variation import Problem, gradient_power, gradient_transposed, relative_change, shrink_gradient
 
@@ -50,7 +51,9 @@ def tv(
     voxel_size: Sequence[float],
     b0_dir: Sequence[float],
     *,
+    noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
+    phase_per_ppm: float = PHASE_PER_PPM,
     weight: float = 2e-4,
     gradient_step: float = 1 / 60,
     mu_data: float = 0.2,
@@ -70,8 +73,12 @@ def tv(
         Gradients are per mm, so anisotropic voxels need no other λ.
     b0_dir : 3 floats
         Direction of B0 in voxel axes.
+    noise : (x, y, z) array [ppm], optional
+        Standard error of the field, infinite where it is not to be trusted: weights W = median / noise, at most 1.
     magnitude : (x, y, z) or (x, y, z, echo) array, optional
-        Weights W: relative to its median in the mask, at most 1. Default: all alike.
+        Where `noise` is None: weights W relative to its median in the mask, at most 1. Default: all alike.
+    phase_per_ppm : float [rad/ppm]
+        Not used by this method.
     weight : float [ppm mm]
         Weight of the variation.
     gradient_step : float [ppm/mm]
@@ -99,7 +106,7 @@ def tv(
     Milovic C, et al. Magn Reson Med 2018;80:814. https://doi.org/10.1002/mrm.27073
     """
     sizes = as_voxel_size(voxel_size)
-    problem = Problem(local_field, mask, sizes, magnitude, pad_mm)
+    problem = Problem(local_field, mask, sizes, noise=noise, magnitude=magnitude, pad_mm=pad_mm)
     grid = problem.grid
     dipole = dipole_kernel(grid, sizes, b0_dir)
     power = gradient_power(grid, sizes)
