@@ -37,6 +37,38 @@ class Params:
 
 
 @dataclass(frozen=True)
+class Romeo(Params):
+    """ROMEO: what is unwrapped in space ("template": one echo, "individual": each), and what its weights look at.
+
+    Echoes count from 1; a template of 0 means the echo whose phase is the most reliable.
+    """
+
+    may_be_zero = ("template_echo",)
+
+    mode: str = "template"
+    template_echo: int = 1
+    phase_coherence: bool = True
+    gradient_coherence: bool = True
+    magnitude_coherence: bool = True
+    correct_jumps: bool = True
+
+    def check(self, table: str) -> None:
+        if self.mode not in ("template", "individual"):
+            raise UsageError(f"{table}.mode is {self.mode!r}; it has to be 'template' or 'individual'.")
+        if not (self.phase_coherence or self.gradient_coherence or self.magnitude_coherence):
+            raise UsageError(f"{table} needs one of the three coherences at least.")
+
+
+@dataclass(frozen=True)
+class Laplacian(Params):
+    """Laplacian unwrapping: how much of what surrounds the mask takes part [mm]."""
+
+    may_be_zero = ("pad_mm",)
+
+    pad_mm: float = 8.0
+
+
+@dataclass(frozen=True)
 class Vsharp(Params):
     """V-SHARP: kernel radii and their step [mm], threshold of the truncated deconvolution."""
 
@@ -96,6 +128,8 @@ class Tables:
     """One table of parameters an algorithm, under the algorithm's name."""
 
     mask: Mask = field(default_factory=Mask)
+    romeo: Romeo = field(default_factory=Romeo)
+    laplacian: Laplacian = field(default_factory=Laplacian)
     vsharp: Vsharp = field(default_factory=Vsharp)
     rts: Rts = field(default_factory=Rts)
     tv: Tv = field(default_factory=Tv)

@@ -19,6 +19,7 @@ def unwrap(
     magnitude: NDArray[Any] | None,
     mask: NDArray[Any],
     te: Sequence[float],
+    voxel_size: Sequence[float] = (1.0, 1.0, 1.0),
     *,
     method: str = "romeo",
     **params: Any,
@@ -31,6 +32,7 @@ def unwrap(
     magnitude : (x, y, z, echo) array or None
     mask : (x, y, z) bool array
     te : echo times [s], ascending
+    voxel_size : 3 floats [mm]
     method : "romeo" or "laplacian"
     **params
         Keyword arguments of that method.
@@ -42,11 +44,11 @@ def unwrap(
     Raises
     ------
     ValueError
-        If the method is unknown or the shapes differ.
+        If the method is unknown, or as that method says.
     """
     if method not in METHODS:
         raise ValueError(f"unknown unwrapping method {method!r}, expected one of {', '.join(METHODS)}")
-    return METHODS[method](phase, magnitude, mask, te, **params)
+    return METHODS[method](phase, magnitude, mask, te, voxel_size, **params)
 
 
 __all__ = ["METHODS", "unwrap", "unwrap_laplacian", "unwrap_romeo", "voxel_quality"]

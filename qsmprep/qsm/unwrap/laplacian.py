@@ -54,10 +54,15 @@ def unwrap_laplacian(
     magnitude: NDArray[np.generic] | None,
     mask: NDArray[np.generic],
     te: Sequence[float],
-    *,
     voxel_size: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    pad_mm: float = 8.0,
 ) -> Float:
     """Unwrap each echo by solving a Poisson equation.
+
+    The equation is solved in the box around the mask, wider by `pad_mm` where the volume allows it, with no slope
+    across the box's faces. Cosine transforms keep that condition, so nothing wraps around and no room needs to be
+    added beyond the volume: only measured phase takes part.
 
     The result is smooth and free of holes, but differs from `phase` by other than whole turns, most so near strong
     sources: good to look at, or where path-based unwrapping fails. The Laplacian is that of the wrapped steps between
@@ -66,11 +71,13 @@ def unwrap_laplacian(
     Parameters
     ----------
     phase : (x, y, z, echo) array [rad]
-        Also used outside `mask`, in the box around it.
+        Also used outside `mask`, in the padded box around it.
     magnitude : ignored
     mask : (x, y, z) bool array
     te : echo times [s], ascending
     voxel_size : 3 floats [mm]
+    pad_mm : float [mm]
+        What surrounds the mask's box and takes part.
 
     Returns
     -------
@@ -88,8 +95,9 @@ def unwrap_laplacian(
     echoes = as_echoes(phase, "phase")
     flags = as_mask(mask, echoes.shape[:3])
     times = as_echo_times(te, echoes.shape[3])
-    scale = tuple(1 / v**2 for v in as_voxel_size(voxel_size))
-    box = mask_box(flags, margin=8)
+    sizes = as_voxel_size(voxel_size)
+    scale = tuple(1 / v**2 for v in sizes)
+    box = mask_box(flags, margin=int(np.ceil(pad_mm / min(sizes))))
     inside = flags[box]
     unwrapped = np.zeros_like(echoes)
     for echo in range(times.size):
