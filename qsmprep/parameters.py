@@ -13,7 +13,7 @@ from .errors import UsageError
 UNWRAP_METHODS = ("romeo", "laplacian")
 BACKGROUND_METHODS = ("vsharp",)
 SINGLE_STEP_METHODS: tuple[str, ...] = ()  # from the total field at once; they take the place of both stages
-INVERSION_METHODS = ("rts", "tv", *SINGLE_STEP_METHODS)
+INVERSION_METHODS = ("mtv", "rts", "tv", *SINGLE_STEP_METHODS)
 
 
 class Params:
@@ -102,12 +102,37 @@ class Rts(Params):
 class Tv(Params):
     """Total-variation inversion."""
 
-    weight: float = 2e-4
+    weight: float = 1.2e-4
+    isotropic: bool = True
     gradient_step: float = 1 / 60
-    mu_data: float = 0.2
-    max_iterations: int = 100
-    tolerance: float = 6e-3
+    mu_data: float = 0.1
+    max_iterations: int = 60
+    tolerance: float = 0.07
     pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Mtv(Params):
+    """Total variation with the magnitude's edges and free sources outside the mask."""
+
+    may_be_zero = ("outside_weight", "edge_share", "edge_weight")
+
+    weight: float = 2.7e-4
+    outside_weight: float = 0.0
+    edge_share: float = 0.3
+    edge_weight: float = 0.3
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.02
+    over_relaxation: float = 1.8
+    max_iterations: int = 60
+    tolerance: float = 0.01
+    pad_mm: float = 16.0
+
+    def check(self, table: str) -> None:
+        if self.edge_share >= 1:
+            raise UsageError(f"{table}.edge_share is {self.edge_share}; it has to be 0 or more and less than 1.")
+        if not 1 <= self.over_relaxation < 2:
+            raise UsageError(f"{table}.over_relaxation is {self.over_relaxation}; it has to be 1 or more and below 2.")
 
 
 @dataclass(frozen=True)
@@ -133,6 +158,7 @@ class Tables:
     vsharp: Vsharp = field(default_factory=Vsharp)
     rts: Rts = field(default_factory=Rts)
     tv: Tv = field(default_factory=Tv)
+    mtv: Mtv = field(default_factory=Mtv)
 
 
 def table_of(cls: type) -> str:

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from ._grid import Bool, Float, as_echoes, as_volume
 
+REFERENCE_NOISE = 1e-3
+"""Noise of the field [ppm] for which weights of regularisations are given."""
+
 
 def noise_level(noise: NDArray[np.generic] | None, mask: Bool) -> float | None:
     """Median standard error of the field in the mask [ppm]; None where nothing is known of it."""
@@ -15,6 +18,33 @@ def noise_level(noise: NDArray[np.generic] | None, mask: Bool) -> float | None:
     values = as_volume(noise, "noise", mask.shape)[mask]
     values = values[np.isfinite(values) & (values > 0)]
     return float(np.median(values)) if values.size else None
+
+
+def field_noise(field: Float, mask: Bool) -> float:
+    """Noise of a field as its finest details show it [ppm]; what no model explains at that scale counts as well.
+
+    Median absolute value of the diagonal Haar coefficients of the 2 x 2 x 2 blocks in the mask; 0 if there is none.
+
+    References
+    ----------
+    Donoho DL, Johnstone IM. Biometrika 1994;81:425. https://doi.org/10.1093/biomet/81.3.425
+    """
+    even = tuple(slice(0, n // 2 * 2) for n in field.shape)
+    blocks = tuple(v for n in field[even].shape for v in (n // 2, 2))
+    signs = np.array([1, -1], np.float32)
+    detail = np.einsum("aibjck,i,j,k->abc", field[even].reshape(blocks), signs, signs, signs)
+    whole = mask[even].reshape(blocks).all(axis=(1, 3, 5))
+    if not whole.any():
+        return 0.0
+    return float(np.median(np.abs(detail[whole]))) / (0.6745 * 8**0.5)
+
+
+def effective_weight(weight: float, noise: float) -> float:
+    """Strength of a regularisation in proportion to the noise [ppm]: `weight` is what suits `REFERENCE_NOISE`.
+
+    Gradients are per mm. On digital heads of 1 and 2 mm the best strength for one noise is then the same.
+    """
+    return weight * noise / REFERENCE_NOISE
 
 
 def data_weight(noise: NDArray[np.generic] | None, mask: Bool) -> Float:

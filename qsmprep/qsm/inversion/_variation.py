@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _fft
 from .._grid import Bool, Float, as_mask, as_volume, mask_box
-from .._weights import data_weight, magnitude_weight, noise_level
+from .._weights import data_weight, field_noise, magnitude_weight, noise_level
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
@@ -98,8 +98,8 @@ class Problem:
         Local field [ppm] and data weight (0 to 1), both 0 outside the mask.
     inside : padded bool array
         The mask.
-    noise : float or None
-        Median standard error of the field in the mask [ppm], None where nothing is known of it.
+    noise : float
+        Noise of the field [ppm]: the median of what is known of it, but no less than its finest details show.
     grid : 3 ints
         Shape of the padded arrays; `corner` is where the box of the mask lies in it, `box` where it lies in the image.
     """
@@ -118,16 +118,17 @@ class Problem:
         self.shape = field.shape
         self.mask: Bool = as_mask(mask, field.shape)
         self.box = mask_box(self.mask)
-        self.noise = noise_level(noise, self.mask)
         # noise tells how good the phase is; the magnitude is a stand-in for it
         weight = magnitude_weight(magnitude, self.mask) if noise is None else data_weight(noise, self.mask)
         weight, inside, field = weight[self.box], self.mask[self.box], field[self.box]
         if not np.isfinite(field[weight > 0]).all():
             raise ValueError("local field has NaN or infinite values inside the mask")
+        field = np.where(weight > 0, field, np.float32(0))
+        self.noise = max(noise_level(noise, self.mask) or 0.0, field_noise(field, weight > 0))
         self.grid = _fft.padded_shape(inside.shape, voxel_size, pad_mm)
         self.corner = tuple(slice(0, n) for n in inside.shape)
         self.inside: Bool = self.padded(inside)
-        self.field: Float = self.padded(np.where(weight > 0, field, np.float32(0)))
+        self.field: Float = self.padded(field)
         self.weight: Float = self.padded(weight)
 
     def padded(self, volume: NDArray[Any]) -> NDArray[Any]:

@@ -4,45 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _fft
 from .._grid import Float, as_voxel_size
+from .._weights import effective_weight
 from ..constants import PHASE_PER_PPM
-from ..dipole import dipole_kernel
-from ._variation import Problem, gradient_power, gradient_transposed, relative_change, shrink_gradient
-
-
-@numba.njit(parallel=True, cache=True, fastmath=True)
-def _fit_data(predicted, field, weight, dual, goal, mu):  # type: ignore[no-untyped-def]
-    """One step of the splitting s = Dχ with weighted data; `dual` is updated, `goal` becomes s - dual."""
-    m = np.float32(mu)
-    for x in numba.prange(field.shape[0]):
-        for y in range(field.shape[1]):
-            for z in range(field.shape[2]):
-                w = weight[x, y, z] ** 2
-                p = predicted[x, y, z] + dual[x, y, z]
-                s = (w * field[x, y, z] + m * p) / (w + m)
-                dual[x, y, z] = p - s
-                goal[x, y, z] = s - dual[x, y, z]
-
-
-@numba.njit(parallel=True, cache=True, fastmath=True)
-def _solve(smooth, data, dipole, power, mu_smooth, mu_data):  # type: ignore[no-untyped-def]
-    """χ of both splittings' goals, in `smooth`; the field it makes, in `data`."""
-    a, b = np.float32(mu_smooth), np.float32(mu_data)
-    for x in numba.prange(smooth.shape[0]):
-        for y in range(smooth.shape[1]):
-            for z in range(smooth.shape[2]):
-                d = dipole[x, y, z]
-                bottom = a * power[x, y, z] + b * d * d
-                if bottom == 0.0:
-                    smooth[x, y, z] = 0.0
-                else:
-                    smooth[x, y, z] = (a * smooth[x, y, z] + b * d * data[x, y, z]) / bottom
-                data[x, y, z] = d * smooth[x, y, z]
+from ._admm import RELAX, Splitting, Stage
+from ._splitting import split_data
+from ._variation import Problem
 
 
 def tv(
@@ -54,11 +24,12 @@ def tv(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    weight: float = 2e-4,
+    weight: float = 1.2e-4,
+    isotropic: bool = True,
     gradient_step: float = 1 / 60,
-    mu_data: float = 0.2,
-    max_iterations: int = 100,
-    tolerance: float = 6e-3,
+    mu_data: float = 0.1,
+    max_iterations: int = 60,
+    tolerance: float = 0.07,
     pad_mm: float = 16.0,
 ) -> Float:
     """Susceptibility with total variation: min over χ of ½ |W (Dχ - field)|² + λ |∇χ|.
@@ -80,14 +51,16 @@ def tv(
     phase_per_ppm : float [rad/ppm]
         Not used by this method.
     weight : float [ppm mm]
-        Weight of the variation.
+        Weight λ of the variation where the noise of the field is 1 ppb; the effective one is in proportion to it.
+    isotropic : bool
+        |∇χ| is the length of the gradient; False: the sum of its components, which favours faces along the axes.
     gradient_step : float [ppm/mm]
         Gradients shrink by this in one iteration; it sets the speed, not the solution.
     mu_data : float
         Penalty of the data's splitting; likewise.
     max_iterations : int
     tolerance : float
-        Stop once χ changes by less than this share in one iteration.
+        Stop once the splitting of the gradient moves by less than this share of the gradient in one iteration.
     pad_mm : float [mm]
         Room behind the box of the mask, so that dipoles do not reach around it.
 
@@ -107,22 +80,12 @@ def tv(
     """
     sizes = as_voxel_size(voxel_size)
     problem = Problem(local_field, mask, sizes, noise=noise, magnitude=magnitude, pad_mm=pad_mm)
-    grid = problem.grid
-    dipole = dipole_kernel(grid, sizes, b0_dir)
-    power = gradient_power(grid, sizes)
-    mu_smooth = weight / gradient_step
-    goal, dual = np.zeros((3, *grid), np.float32), np.zeros((3, *grid), np.float32)
-    data_dual = np.zeros(grid, np.float32)
-    data_goal = problem.weight**2 * problem.field
-    divergence, previous = np.zeros(grid, np.float32), np.zeros(grid, np.float32)
-    chi = previous
-    for _ in range(max_iterations):
-        gradient_transposed(goal, divergence, sizes)
-        smooth, data = _fft.forward(divergence), _fft.forward(data_goal)
-        _solve(smooth, data, dipole, power, mu_smooth, mu_data)
-        chi, predicted = _fft.inverse(smooth, grid), _fft.inverse(data, grid)
-        if relative_change(chi, previous) < tolerance:
-            break
-        shrink_gradient(chi, dual, goal, sizes, gradient_step)
-        _fit_data(predicted, problem.field, problem.weight, data_dual, data_goal, mu_data)
-    return problem.result(chi)
+
+    def split(predicted: Float, q: Float, before: float, penalty: float) -> None:
+        split_data(predicted, q, problem.field, problem.weight, before, penalty, RELAX)
+
+    strength = effective_weight(weight, problem.noise)
+    stage = Stage(split, strength, gradient_step, mu_data, isotropic, max_iterations, tolerance)
+    splitting = Splitting(problem, sizes, b0_dir)
+    splitting.run(stage)
+    return problem.result(splitting.susceptibility(stage))
