@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _fft
 from .._grid import Float
@@ -40,8 +41,19 @@ class Splitting:
     the dipole and its scratch, two spectra or what they come from, and what SciPy takes for one transform.
     """
 
-    def __init__(self, problem: Problem, voxel_size: Sequence[float], b0_dir: Sequence[float]) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        voxel_size: Sequence[float],
+        b0_dir: Sequence[float],
+        *,
+        kind: NDArray[np.uint8] | None = None,
+        factor: Sequence[float] = (1.0,),
+    ) -> None:
         grid = problem.grid
+        # how much the variation of each kind of voxel counts; a threshold of exactly 0 would divide 0 by 0
+        self.kind = np.broadcast_to(np.uint8(0), grid) if kind is None else kind
+        self.factor = np.maximum(np.asarray(factor, np.float32), np.float32(1e-6))
         self.grid, self.spacing = grid, tuple(voxel_size)
         self.dipole = dipole_kernel(grid, voxel_size, b0_dir)
         self.power = gradient_power_axes(grid, voxel_size)
@@ -61,7 +73,16 @@ class Splitting:
             predicted = _fft.inverse(data, self.grid)
             del data
             moved, size = split_gradient(
-                chi, self.gradient, self.planes, self.spacing, step, step, RELAX, stage.isotropic
+                chi,
+                self.gradient,
+                self.planes,
+                self.kind,
+                self.factor,
+                self.spacing,
+                step,
+                step,
+                RELAX,
+                stage.isotropic,
             )
             stage.split(predicted, self.data, stage.penalty, stage.penalty)
             self.smooth_goal, self.data_goal = chi, predicted

@@ -37,11 +37,12 @@ def _advance(g, v, share, ratio, relax):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
-def split_gradient(chi, v, planes, spacing, before, threshold, relax, isotropic):  # type: ignore[no-untyped-def]
+def split_gradient(chi, v, planes, kind, factor, spacing, before, threshold, relax, isotropic):  # type: ignore[no-untyped-def]
     """One step of z = ∇χ. `v` (3, x, y, z) moves on; `chi` becomes ∇ᵀ(z - u), what the next ∇ᵀ∇χ should be.
 
     Forward differences, periodic. `before` and `threshold` [ppm/mm] are what shrinkage took off in the last step and
-    takes off in this one; duals scale with it. `planes` (2, slabs, y, z) is scratch. Returns |Δv|² and |∇χ|².
+    takes off in this one, times the `factor` of each voxel's `kind`; duals scale with it. `planes` (2, slabs, y, z) is
+    scratch. Returns |Δv|² and |∇χ|².
     """
     nx, ny, nz = chi.shape
     slabs = planes.shape[1]
@@ -57,6 +58,7 @@ def split_gradient(chi, v, planes, spacing, before, threshold, relax, isotropic)
         entering = planes[1, s]
         fx, fy, fz = np.empty(nz, np.float32), np.empty(nz, np.float32), np.empty(nz, np.float32)
         above, first = np.empty(nz, np.float32), np.empty(nz, np.float32)
+        level = np.full(nz, factor[0])
         d, g2 = np.float64(0), np.float64(0)
         for x in range(lo, hi):
             first[:] = chi[x, 0]
@@ -65,16 +67,20 @@ def split_gradient(chi, v, planes, spacing, before, threshold, relax, isotropic)
                 next_x = chi[x + 1, y] if x + 1 < hi else planes[0, (s + 1) % slabs, y]
                 next_y = chi[x, y + 1] if y + 1 < ny else first
                 row_d, row_g = np.float32(0), np.float32(0)
+                if factor.size > 1:  # looked up beforehand, so that the loop below vectorises
+                    for z in range(nz):
+                        level[z] = factor[kind[x, y, z]]
                 for z in range(nz):
                     c = row[z]
                     gx, gy, gz = (next_x[z] - c) * sx, (next_y[z] - c) * sy, (row[z + 1 if z + 1 < nz else 0] - c) * sz
                     vx, vy, vz = v[0, x, y, z], v[1, x, y, z], v[2, x, y, z]
-                    px, py, pz = _dual(vx, vy, vz, t0, isotropic)
+                    k = level[z]
+                    px, py, pz = _dual(vx, vy, vz, t0 * k, isotropic)
                     wx, wy, wz = _advance(gx, vx, px, r, a), _advance(gy, vy, py, r, a), _advance(gz, vz, pz, r, a)
                     row_g += gx * gx + gy * gy + gz * gz
                     row_d += (wx - vx) ** 2 + (wy - vy) ** 2 + (wz - vz) ** 2
                     v[0, x, y, z], v[1, x, y, z], v[2, x, y, z] = wx, wy, wz
-                    px, py, pz = _dual(wx, wy, wz, t1, isotropic)
+                    px, py, pz = _dual(wx, wy, wz, t1 * k, isotropic)
                     fx[z], fy[z], fz[z] = (
                         wx * (one - two * px) * sx,
                         wy * (one - two * py) * sy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -98,8 +99,6 @@ class Problem:
         Local field [ppm] and data weight (0 to 1), both 0 outside the mask.
     inside : padded bool array
         The mask.
-    noise : float
-        Noise of the field [ppm]: the median of what is known of it, but no less than its finest details show.
     grid : 3 ints
         Shape of the padded arrays; `corner` is where the box of the mask lies in it, `box` where it lies in the image.
     """
@@ -124,12 +123,17 @@ class Problem:
         if not np.isfinite(field[weight > 0]).all():
             raise ValueError("local field has NaN or infinite values inside the mask")
         field = np.where(weight > 0, field, np.float32(0))
-        self.noise = max(noise_level(noise, self.mask) or 0.0, field_noise(field, weight > 0))
+        self._known_noise = noise_level(noise, self.mask) or 0.0
         self.grid = _fft.padded_shape(inside.shape, voxel_size, pad_mm)
         self.corner = tuple(slice(0, n) for n in inside.shape)
         self.inside: Bool = self.padded(inside)
         self.field: Float = self.padded(field)
         self.weight: Float = self.padded(weight)
+
+    @cached_property
+    def noise(self) -> float:
+        """Noise of the field [ppm]: the median of what is known of it, but no less than its finest details show."""
+        return max(self._known_noise, field_noise(self.field, self.weight > 0))
 
     def padded(self, volume: NDArray[Any]) -> NDArray[Any]:
         """A volume of the box (`image[problem.box]`) on the padded grid, zeros behind it."""
