@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from .errors import UsageError
 
 UNWRAP_METHODS = ("romeo", "laplacian")
+FIELDMAP_METHODS = ("nonlinear_fit", "linear_fit")
 BACKGROUND_METHODS = ("vsharp",)
 SINGLE_STEP_METHODS: tuple[str, ...] = ()  # from the total field at once; they take the place of both stages
 INVERSION_METHODS = ("mtv", "rts", "tv", *SINGLE_STEP_METHODS)
@@ -69,6 +70,21 @@ class Laplacian(Params):
 
 
 @dataclass(frozen=True)
+class LinearFit(Params):
+    """Field map by a straight line through the phase: weight of dephasing, and noise beyond which none is trusted."""
+
+    may_be_zero = ("dephasing",)
+
+    dephasing: float = 0.1
+    noise_max_ppm: float = 0.006
+
+
+@dataclass(frozen=True)
+class NonlinearFit(LinearFit):
+    """Field map by a fit to the complex signal."""
+
+
+@dataclass(frozen=True)
 class Vsharp(Params):
     """V-SHARP: kernel radii and their step [mm], threshold of the truncated deconvolution."""
 
@@ -89,12 +105,12 @@ class Vsharp(Params):
 class Rts(Params):
     """RTS (rapid two-step inversion)."""
 
-    delta: float = 0.15
-    cg_iterations: int = 10
+    delta: float = 0.12
+    cg_iterations: int = 6
     mu: float = 10.0
     gradient_step: float = 0.02
-    max_iterations: int = 20
-    tolerance: float = 3e-3
+    max_iterations: int = 30
+    tolerance: float = 0.08
     pad_mm: float = 16.0
 
 
@@ -117,22 +133,19 @@ class Mtv(Params):
 
     may_be_zero = ("outside_weight", "edge_share", "edge_weight")
 
-    weight: float = 2.7e-4
+    weight: float = 1.2e-4
     outside_weight: float = 0.0
-    edge_share: float = 0.3
+    edge_share: float = 0.4
     edge_weight: float = 0.3
     gradient_step: float = 1 / 60
     mu_data: float = 0.02
-    over_relaxation: float = 1.8
     max_iterations: int = 60
-    tolerance: float = 0.01
+    tolerance: float = 0.025
     pad_mm: float = 16.0
 
     def check(self, table: str) -> None:
         if self.edge_share >= 1:
             raise UsageError(f"{table}.edge_share is {self.edge_share}; it has to be 0 or more and less than 1.")
-        if not 1 <= self.over_relaxation < 2:
-            raise UsageError(f"{table}.over_relaxation is {self.over_relaxation}; it has to be 1 or more and below 2.")
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,8 @@ class Tables:
     mask: Mask = field(default_factory=Mask)
     romeo: Romeo = field(default_factory=Romeo)
     laplacian: Laplacian = field(default_factory=Laplacian)
+    nonlinear_fit: NonlinearFit = field(default_factory=NonlinearFit)
+    linear_fit: LinearFit = field(default_factory=LinearFit)
     vsharp: Vsharp = field(default_factory=Vsharp)
     rts: Rts = field(default_factory=Rts)
     tv: Tv = field(default_factory=Tv)

@@ -1,3 +1,4 @@
+import numba
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -142,3 +143,92 @@ def test_bad_input_is_refused(sphere):
         unwrap(phase, None, ~everywhere(), TE)
     with pytest.raises(ValueError, match="template"):
         unwrap(phase, None, everywhere(), TE, template_echo=4)
+
+
+@pytest.mark.parametrize("mode", ["template", "individual"])
+def test_single_voxels_a_turn_off_are_set_right(sphere, mode):
+    """Isolated voxels whose phase points elsewhere in one echo leave that echo a turn away from its neighbours."""
+    truth = ramp(sphere, hertz=60.0)
+    phase = sphere.wrap(truth)
+    places = [(5, 5, 5, 2), (12, 9, 4, 1), (18, 14, 12, 2)]
+    for place in places:
+        phase[place] = sphere.wrap(truth[place] + 3.0)
+    found = {c: unwrap(phase, np.ones_like(phase), everywhere(), TE, mode=mode, correct_jumps=c) for c in (True, False)}
+    for place in places:
+        assert abs(found[True][place] - truth[place]) < 3.2
+    calm = np.ones(phase.shape, bool)
+    for place in places:
+        calm[place] = False
+    assert np.abs((found[True] - truth)[calm]).max() < 1e-3
+
+
+def test_a_field_that_passes_half_a_turn_a_voxel_is_continued_by_its_slope(sphere):
+    """Around air the true step exceeds π: a path along it loses a turn, the line through two voxels does not."""
+    x, y, z = sphere.coordinates(SHAPE, (1, 1, 1))
+    mask = x**2 + y**2 + z**2 > 4.5**2
+    truth = 4 * sphere.field(SHAPE, (1, 1, 1), 4.0, (0, 0, 1), 9.4)[..., None]
+    assert np.abs(np.diff(truth[..., 0], axis=2))[mask[..., 1:] & mask[..., :-1]].max() > 1.7 * np.pi
+    phase = sphere.wrap(truth)
+    as_grown = unwrap(phase, None, mask, (0.01,), correct_jumps=False)
+    settled = unwrap(phase, None, mask, (0.01,))
+    assert (np.abs(as_grown - truth)[mask] > 1).sum() > 30
+    assert np.abs(settled - truth)[mask].max() < 1e-3
+
+
+def test_individual_mode_brings_patches_of_later_echoes_to_the_template(sphere):
+    truth = ramp(sphere, hertz=40.0)
+    phase = sphere.wrap(truth)
+    rng = np.random.default_rng(1)
+    x, y, z = sphere.coordinates(SHAPE, (1, 1, 1))
+    r = np.sqrt(x**2 + y**2 + z**2)
+    rind = (r > 4) & (r < 6)
+    magnitude = np.ones_like(phase)
+    magnitude[rind, 2] = 0.05
+    phase[rind, 2] = rng.uniform(-np.pi, np.pi, rind.sum())
+    phase[r <= 4, 2] = sphere.wrap(phase[r <= 4, 2])
+    unwrapped = unwrap(phase, magnitude, everywhere(), TE, mode="individual")
+    assert np.abs((unwrapped - truth)[~rind]).max() < 1e-3
+
+
+@pytest.mark.parametrize("params", [{}, {"mode": "individual"}])
+def test_any_number_of_threads_gives_the_same_bits(params):
+    rng = np.random.default_rng(6)
+    phase = rng.uniform(-np.pi, np.pi, (*SHAPE, 3)).astype(np.float32)
+    found, threads = [], numba.get_num_threads()
+    for number in (1, threads):
+        numba.set_num_threads(number)
+        found.append(unwrap(phase, np.ones_like(phase), everywhere(), TE, **params))
+    numba.set_num_threads(threads)
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("left_out", ["phase_coherence", "gradient_coherence", "magnitude_coherence"])
+def test_each_coherence_has_its_say_at_the_noisy_wall(sphere, left_out):
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(-np.pi, np.pi, (*SHAPE, 2)).astype(np.float32)
+    magnitude = rng.uniform(0.1, 1, phase.shape)
+    whole = unwrap(phase, magnitude, everywhere(), TE[:2])
+    assert not np.array_equal(whole, unwrap(phase, magnitude, everywhere(), TE[:2], **{left_out: False}))
+
+
+def test_template_0_is_the_most_reliable_echo(sphere):
+    """The first echo has so little signal that the second is the better template."""
+    rng = np.random.default_rng(4)
+    truth = ramp(sphere, hertz=30.0)
+    magnitude = np.ones_like(truth) * np.array([0.2, 1, 1])
+    phase = sphere.wrap(truth + rng.normal(size=truth.shape) * 0.15 / magnitude).astype(np.float32)
+    chosen = unwrap(phase, magnitude, everywhere(), TE, template_echo=0)
+    assert np.array_equal(chosen, unwrap(phase, magnitude, everywhere(), TE, template_echo=2))
+    assert not np.array_equal(chosen, unwrap(phase, magnitude, everywhere(), TE, template_echo=1))
+
+
+def test_laplacian_uses_what_surrounds_the_mask(sphere):
+    truth = ramp(sphere)
+    mask = np.zeros(SHAPE, bool)
+    mask[6:-6, 6:-6, 6:-6] = True
+    phase = sphere.wrap(truth)
+    phase[:3] = 0  # nothing beyond the padded box takes part
+    near = unwrap(phase, None, mask, TE, method="laplacian", pad_mm=3)
+    assert np.abs((near - truth)[mask]).max() < 0.01
+    far = unwrap(phase, None, mask, TE, method="laplacian", pad_mm=6)
+    assert np.abs((far - truth)[mask]).max() > 0.05

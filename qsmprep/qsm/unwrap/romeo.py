@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .._grid import Bool, Float, as_echo_times, as_echoes, as_mask
 from ._growth import Coherences, Spatial, bordered, edge_sum, edge_weights
-from ._jumps import follow, settle
+from ._jumps import follow, settle, settle_patches
 
 MODES = ("template", "individual")
 Times = NDArray[np.float64]
@@ -44,7 +44,7 @@ def _rated(
     """Weights of the edges of one echo in the whole volume."""
     other = _neighbour(echo, times.size)
     wrapped = np.ascontiguousarray(echoes[..., echo])
-    return edge_weights(  # type: ignore[no-any-return]
+    return edge_weights(
         wrapped,
         wrapped if other is None else np.ascontiguousarray(echoes[..., other]),
         1.0 if other is None else float(times[echo] / times[other]),
@@ -158,8 +158,11 @@ def unwrap_romeo(
         ratio = float(times[echo] / times[template])
         if mode == "individual":
             grown = _spatial(echoes, strength, flags, times, echo, use)
-            grown.shift(bordered(unwrapped[..., template] * np.float32(ratio), grown.box).ravel())
+            expected = unwrapped[..., template] * np.float32(ratio)
+            grown.shift(bordered(expected, grown.box).ravel())
             unwrapped[..., echo] = grown.result(flags.shape)
+            if correct_jumps:
+                settle_patches(unwrapped[..., echo], expected, flags)
         if correct_jumps:
             settle(unwrapped, weights, flags, echo, template, ratio)
     return unwrapped
