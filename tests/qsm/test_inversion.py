@@ -55,7 +55,7 @@ def test_sign_follows_the_field(head, method):
 def test_doubling_field_and_regularisation_doubles_chi(head, method):
     h = head((48, 48, 48))
     field = noisy(h)
-    double = {"gradient_step": 0.04} if method == "rts" else {"gradient_step": 1 / 30}
+    double = {"gradient_step": 0.04, "mu": 20.0} if method == "rts" else {"gradient_step": 1 / 30}
     one = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method)
     two = invert(2 * field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **double)
     assert np.allclose(two, 2 * one, atol=1e-3)
