@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from .._grid import Float
 from ..constants import PHASE_PER_PPM
+from .mtv import mtv
 from .rts import rts
 from .tv import tv
 
-METHODS: dict[str, Callable[..., Float]] = {"rts": rts, "tv": tv}
+METHODS: dict[str, Callable[..., Float]] = {"mtv": mtv, "rts": rts, "tv": tv}
 
 
 def invert(
@@ -63,4 +64,4 @@ def invert(
     return METHODS[method](local_field, mask, voxel_size, b0_dir, **data, **params)
 
 
-__all__ = ["METHODS", "invert", "rts", "tv"]
+__all__ = ["METHODS", "invert", "mtv", "rts", "tv"]
