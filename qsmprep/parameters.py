@@ -13,8 +13,9 @@ from .errors import UsageError
 UNWRAP_METHODS = ("romeo", "laplacian")
 FIELDMAP_METHODS = ("nonlinear_fit", "linear_fit")
 BACKGROUND_METHODS = ("vsharp",)
-SINGLE_STEP_METHODS: tuple[str, ...] = ()  # from the total field at once; they take the place of both stages
-INVERSION_METHODS = ("mtv", "rts", "tv", *SINGLE_STEP_METHODS)
+SINGLE_STEP_METHODS: tuple[str, ...] = ("tfi",)  # from the total field at once; they take the place of both stages
+INVERSION_METHODS = ("hdqsm", "mtv", "nltv", "rts", "tikhonov", "tikhonov_iterative", "tkd", "tv", *SINGLE_STEP_METHODS)
+RELAXOMETRY_METHODS = ("loglinear", "arlo", "nonlinear")
 
 
 class Params:
@@ -128,6 +129,63 @@ class Tv(Params):
 
 
 @dataclass(frozen=True)
+class Nltv(Params):
+    """Non-linear total-variation inversion (FANSI)."""
+
+    weight: float = 1.2e-4
+    isotropic: bool = False
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.1
+    max_iterations: int = 60
+    tolerance: float = 0.06
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Hdqsm(Params):
+    """HD-QSM: total variation with absolute residuals first, squared ones then."""
+
+    weight: float = 1.2e-4
+    weight_absolute: float = 0.12
+    outlier: float = 20.0
+    isotropic: bool = False
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.1
+    penalty_absolute: float = 0.1
+    iterations_absolute: int = 8
+    max_iterations: int = 60
+    tolerance: float = 0.06
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Tkd(Params):
+    """Truncated k-space division."""
+
+    threshold: float = 0.15
+    correct: bool = True
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Tikhonov(Params):
+    """Tikhonov regularisation with gradients, in closed form."""
+
+    weight: float = 0.006
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class TikhonovIterative(Params):
+    """Tikhonov regularisation with gradients and weighted data."""
+
+    weight: float = 0.002
+    max_iterations: int = 30
+    tolerance: float = 0.02
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
 class Mtv(Params):
     """Total variation with the magnitude's edges and free sources outside the mask."""
 
@@ -142,6 +200,58 @@ class Mtv(Params):
     max_iterations: int = 60
     tolerance: float = 0.025
     pad_mm: float = 16.0
+
+    def check(self, table: str) -> None:
+        if self.edge_share >= 1:
+            raise UsageError(f"{table}.edge_share is {self.edge_share}; it has to be 0 or more and less than 1.")
+
+
+@dataclass(frozen=True)
+class Loglinear(Params):
+    """R2* by a line through the logarithm: greatest R2* [1/s] and T2* [s]."""
+
+    r2star_max: float = 1000.0
+    t2star_max: float = 1.0
+
+
+@dataclass(frozen=True)
+class Arlo(Loglinear):
+    """R2* by auto-regression on linear operations."""
+
+
+@dataclass(frozen=True)
+class Nonlinear(Params):
+    """R2* by a non-linear fit above a floor: "rician" (from the noise and the coils), "constant" or "none"."""
+
+    may_be_zero = ("floor_level",)
+
+    floor: str = "rician"
+    floor_level: float = 0.0
+    coils: int = 1
+    r2star_max: float = 1000.0
+    t2star_max: float = 1.0
+
+    def check(self, table: str) -> None:
+        if self.floor not in ("rician", "constant", "none"):
+            raise UsageError(f"{table}.floor is {self.floor!r}; it has to be 'rician', 'constant' or 'none'.")
+
+
+@dataclass(frozen=True)
+class Tfi(Params):
+    """Total-field inversion: as `mtv`, and how far the harmonic function that it starts from is solved."""
+
+    may_be_zero = ("outside_weight", "edge_share", "edge_weight")
+
+    weight: float = 1.2e-4
+    outside_weight: float = 0.0
+    edge_share: float = 0.4
+    edge_weight: float = 0.3
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.02
+    max_iterations: int = 60
+    tolerance: float = 0.025
+    pad_mm: float = 16.0
+    start_tolerance: float = 1e-3
 
     def check(self, table: str) -> None:
         if self.edge_share >= 1:
@@ -173,7 +283,16 @@ class Tables:
     vsharp: Vsharp = field(default_factory=Vsharp)
     rts: Rts = field(default_factory=Rts)
     tv: Tv = field(default_factory=Tv)
+    nltv: Nltv = field(default_factory=Nltv)
+    hdqsm: Hdqsm = field(default_factory=Hdqsm)
+    tkd: Tkd = field(default_factory=Tkd)
+    tikhonov: Tikhonov = field(default_factory=Tikhonov)
+    tikhonov_iterative: TikhonovIterative = field(default_factory=TikhonovIterative)
     mtv: Mtv = field(default_factory=Mtv)
+    tfi: Tfi = field(default_factory=Tfi)
+    loglinear: Loglinear = field(default_factory=Loglinear)
+    arlo: Arlo = field(default_factory=Arlo)
+    nonlinear: Nonlinear = field(default_factory=Nonlinear)
 
 
 def table_of(cls: type) -> str:

@@ -6,7 +6,14 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from qsmprep.errors import UsageError
-from qsmprep.parameters import BACKGROUND_METHODS, INVERSION_METHODS, SINGLE_STEP_METHODS, UNWRAP_METHODS
+from qsmprep.parameters import (
+    BACKGROUND_METHODS,
+    FIELDMAP_METHODS,
+    INVERSION_METHODS,
+    RELAXOMETRY_METHODS,
+    SINGLE_STEP_METHODS,
+    UNWRAP_METHODS,
+)
 from qsmprep.settings import NOT_STORED, Settings, preset_names, read_preset
 
 BASE = {"bids_dir": "/data", "out_dir": "/out"}
@@ -107,8 +114,10 @@ def test_values_out_of_range_are_explained(values, words):
 DATA = {"noise", "magnitude", "phase_per_ppm", "b0", "intercept"}
 PACKAGES = {
     "background": BACKGROUND_METHODS,
+    "fieldmap": FIELDMAP_METHODS,
     "inversion": tuple(name for name in INVERSION_METHODS if name not in SINGLE_STEP_METHODS),
     "singlestep": SINGLE_STEP_METHODS,
+    "relaxometry": RELAXOMETRY_METHODS,
     "unwrap": UNWRAP_METHODS,
 }
 ALGORITHMS = [(package, name) for package, names in PACKAGES.items() for name in names]
