@@ -9,11 +9,24 @@ from numpy.typing import NDArray
 
 from .._grid import Float
 from ..constants import PHASE_PER_PPM
+from .hdqsm import hdqsm
 from .mtv import mtv
+from .nltv import nltv
 from .rts import rts
+from .tikhonov import tikhonov, tikhonov_iterative
+from .tkd import tkd
 from .tv import tv
 
-METHODS: dict[str, Callable[..., Float]] = {"mtv": mtv, "rts": rts, "tv": tv}
+METHODS: dict[str, Callable[..., Float]] = {
+    "hdqsm": hdqsm,
+    "mtv": mtv,
+    "nltv": nltv,
+    "rts": rts,
+    "tikhonov": tikhonov,
+    "tikhonov_iterative": tikhonov_iterative,
+    "tkd": tkd,
+    "tv": tv,
+}
 
 
 def invert(
@@ -64,4 +77,4 @@ def invert(
     return METHODS[method](local_field, mask, voxel_size, b0_dir, **data, **params)
 
 
-__all__ = ["METHODS", "invert", "mtv", "rts", "tv"]
+__all__ = ["METHODS", "hdqsm", "invert", "mtv", "nltv", "rts", "tikhonov", "tikhonov_iterative", "tkd", "tv"]

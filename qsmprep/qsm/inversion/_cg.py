@@ -109,13 +109,15 @@ def weighted_least_squares(
     last = grid[2] // 2 if grid[2] % 2 == 0 else -1
     share = float(np.mean(np.square(problem.weight)))
     precondition = (np.float32(share), np.float32(weight), np.float32(floor))
-    residual = problem.weight**2
-    residual *= problem.field
-    spectrum = _fft.forward(residual)
+    data: Float = problem.weight**2
+    data *= problem.field
+    spectrum = _fft.forward(data)
+    del data
     residual = np.empty_like(spectrum)
     _times_dipole(spectrum, dipole, residual)
     residual[0, 0, 0] = 0
-    chi, direction = np.zeros_like(residual), np.zeros_like(residual)
+    chi: _fft.Spectrum = np.zeros_like(spectrum)
+    direction = np.zeros_like(spectrum)
     size = _advance(chi, residual, direction, spectrum, 0.0, dipole, power, precondition, last)
     first, ratio = size, 0.0
     for _ in range(max_iterations):
