@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
-from .parameters import BACKGROUND_METHODS, INVERSION_METHODS, UNWRAP_METHODS, Tables
+from .parameters import (
+    BACKGROUND_METHODS,
+    FIELDMAP_METHODS,
+    INVERSION_METHODS,
+    RELAXOMETRY_METHODS,
+    SINGLE_STEP_METHODS,
+    UNWRAP_METHODS,
+    Tables,
+)
 
 ANALYSIS_LEVELS = ("participant", "group")
 REFERENCES = ("brain", "csf", "none")
@@ -91,8 +99,11 @@ class Settings(Tables):
     preset: str = "default"
     # reconstruction
     unwrap: str = "romeo"
+    fieldmap: str = "nonlinear_fit"
     background: str = "vsharp"
-    inversion: str = "rts"
+    inversion: str = "mtv"
+    two_pass: bool = False
+    relaxometry: str = "loglinear"
     reference: str = "brain"
     field_strength: float | None = None
     phase_sign: int = 1
@@ -104,7 +115,9 @@ class Settings(Tables):
     def __post_init__(self) -> None:
         _choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
         _choice("--unwrap", self.unwrap, UNWRAP_METHODS)
+        _choice("--fieldmap", self.fieldmap, FIELDMAP_METHODS)
         _choice("--background", self.background, BACKGROUND_METHODS)
+        _choice("--relaxometry", self.relaxometry, RELAXOMETRY_METHODS)
         _choice("--inversion", self.inversion, INVERSION_METHODS)
         _choice("--reference", self.reference, REFERENCES)
         for space in self.output_spaces:
@@ -133,6 +146,16 @@ class Settings(Tables):
         set_(self, "session_label", _labels(self.session_label, "ses-"))
         if self.omp_nthreads == 0:
             set_(self, "omp_nthreads", min(self.nprocs, 4))
+
+    @property
+    def single_step(self) -> bool:
+        """Whether χ comes from the total field at once; the background method is then not used."""
+        return self.inversion in SINGLE_STEP_METHODS
+
+    def parameters(self, method: str) -> dict[str, Any]:
+        """Keyword arguments of an algorithm; {} for one that has none."""
+        table = getattr(self, method, None)
+        return asdict(table) if table is not None else {}
 
     @property
     def template(self) -> str:
@@ -178,6 +201,31 @@ class Settings(Tables):
         values = self.to_dict()
         flat = {k: v for k, v in values.items() if not isinstance(v, dict)}
         return tomli_w.dumps(flat | {k: v for k, v in values.items() if isinstance(v, dict)})
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Values of `--set TABLE.KEY=VALUE`, as a settings file would give them.
+
+    Raises
+    ------
+    UsageError
+        If one is no assignment, names no table or key that exists, or its value is of another type.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        table, dot, key = name.strip().partition(".")
+        if not (equals and dot and table and key):
+            raise UsageError(f"--set {assignment}: expected TABLE.KEY=VALUE, for example --set vsharp.radius_max_mm=8")
+        try:
+            value = tomllib.loads(f"value = {text.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()  # a word: quotes are the shell's business
+        if not is_dataclass(typing.get_type_hints(Settings).get(table)):
+            tables = [f.name for f in fields(Tables)]
+            raise UsageError(f"--set {assignment}: {table!r} is no table of parameters. {_suggest(table, tables, '')}")
+        values.setdefault(table, {})[key] = value
+    return _checked(Settings, values, Path("--set"), "")
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -47,12 +47,22 @@ def recon_metadata(run: Run, settings: Settings) -> dict[str, Any]:
         "Obliquity": run.obliquity,
         "PhaseScaling": asdict(run.phase_scaling) if run.phase_scaling else "real and imaginary parts",
         "PhaseSign": settings.phase_sign,
+        "EchoNumbers": list(run.echo_numbers),
+        "Bipolar": "found from the data" if run.bipolar is None else run.bipolar,
+        "CoilsCombined": run.n_coils or None,
+        "AlternatingSlicesAxis": run.alternating_axis,
         "PhaseOffsetRemoval": "MCPC-3D-S" if len(run.te) > 1 else "none (single echo)",
-        "Unwrapping": settings.unwrap,
-        "BackgroundRemoval": {"Method": settings.background, **asdict(getattr(settings, settings.background))},
-        "DipoleInversion": {"Method": settings.inversion, **asdict(getattr(settings, settings.inversion))},
+        "Unwrapping": _told(settings, settings.unwrap),
+        "FieldMapping": _told(settings, settings.fieldmap),
+        "BackgroundRemoval": "none (single step)" if settings.single_step else _told(settings, settings.background),
+        "DipoleInversion": _told(settings, settings.inversion) | {"TwoPass": settings.two_pass},
         "Notes": list(run.notes),
     }
+
+
+def _told(settings: Settings, method: str) -> dict[str, Any]:
+    """An algorithm and its parameters."""
+    return {"Method": method, **settings.parameters(method)}
 
 
 def save_map(run: Run, settings: Settings, name: str, suffix: str, *, datatype: str = "anat", extra: dict[str, str],

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import QsmprepError, UsageError
-from ..settings import Settings
+from ..settings import Settings, parse_assignments
 from .options import arguments, options
 from .parser import BidsAppCommand
 
@@ -92,6 +92,8 @@ def _resolve(ctx: click.Context, /, **values: Any) -> Settings:
         for name, value in values.items()
         if ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     }
+    assigned = parse_assignments(given.pop("assignments", ()))
+    given |= assigned
     return Settings.resolve(given, config=given.pop("config", None), preset=given.pop("preset", None))
 
 

@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..parameters import BACKGROUND_METHODS, INVERSION_METHODS, UNWRAP_METHODS
+from ..parameters import (
+    BACKGROUND_METHODS,
+    FIELDMAP_METHODS,
+    INVERSION_METHODS,
+    RELAXOMETRY_METHODS,
+    UNWRAP_METHODS,
+)
 from ..settings import (
     ANALYSIS_LEVELS,
     OUTPUT_SPACES,
@@ -152,17 +158,34 @@ def _settings() -> list[GroupedOption]:
             default="default",
             help=f"Packaged settings: {', '.join(preset_names())}.",
         ),
+        _option(
+            CONFIG,
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="TABLE.KEY=VALUE",
+            help="One parameter of one algorithm, as in the settings file: --set mtv.weight=2e-4. May be repeated.",
+            show_default=False,
+        ),
     ]
 
 
 def _reconstruction() -> list[GroupedOption]:
-    def choice(name: str, known: tuple[str, ...], help: str) -> GroupedOption:
-        return _option(RECONSTRUCTION, name, type=click.Choice(known), default=known[0], help=help)
+    def choice(name: str, known: tuple[str, ...], help: str, default: str | None = None) -> GroupedOption:
+        return _option(RECONSTRUCTION, name, type=click.Choice(known), default=default or known[0], help=help)
 
     return [
         choice("--unwrap", UNWRAP_METHODS, "Phase unwrapping."),
+        choice("--fieldmap", FIELDMAP_METHODS, "How the echoes are joined to one field."),
         choice("--background", BACKGROUND_METHODS, "Background field removal."),
-        choice("--inversion", INVERSION_METHODS, "Dipole inversion."),
+        choice("--inversion", INVERSION_METHODS, "Dipole inversion; tgv and tfi need no background removal before it."),
+        _option(
+            RECONSTRUCTION,
+            "--two-pass/--one-pass",
+            default=False,
+            help="Invert a second time where the phase is reliable, and join both: fewer streaks from bleedings.",
+        ),
+        choice("--relaxometry", RELAXOMETRY_METHODS, "How R2* is fitted."),
         choice("--reference", REFERENCES, "What is set to 0 ppm: mean of the brain, ventricular CSF, or nothing."),
         _option(
             RECONSTRUCTION,

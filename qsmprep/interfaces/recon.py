@@ -6,58 +6,62 @@ import numpy as np
 from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
 
 from .base import InputSpec, StageInterface, load, load_mask, voxel_size_of
+from .echoes import EchoReader
 
 
 class ReadEchoesInput(InputSpec):
     te = traits.List(traits.Float, mandatory=True, desc="echo times [s], ascending")
-    magnitude = InputMultiObject(File(exists=True), desc="magnitude of each echo")
-    phase = InputMultiObject(File(exists=True), desc="phase of each echo")
-    real = InputMultiObject(File(exists=True), desc="real part of each echo")
-    imag = InputMultiObject(File(exists=True), desc="imaginary part of each echo")
-    volumes = traits.List(traits.Int, desc="index of each echo in 4-D files; -1 in 3-D files")
+    magnitude = InputMultiObject(
+        File(exists=True), desc="magnitude of each echo; of each coil of the first, the second ..."
+    )
+    phase = InputMultiObject(File(exists=True), desc="phase, in the same order")
+    real = InputMultiObject(File(exists=True), desc="real part, in the same order")
+    imag = InputMultiObject(File(exists=True), desc="imaginary part, in the same order")
+    volumes = traits.List(traits.Int, desc="index of each image in all axes beyond the third; -1 in 3-D files")
     scaling = traits.Dict(desc="fields of PhaseScaling: how stored values become radians")
     phase_sign = traits.Enum(1, -1, usedefault=True)
+    alternating_axis = traits.Enum(None, 0, 1, 2, usedefault=True, desc="axis where every second slice has π added")
+    n_coils = traits.Int(0, usedefault=True, desc="coils to combine; 0 where the scanner has done it")
+    bipolar = traits.Enum(False, True, None, usedefault=True, desc="None: the data decide")
+    echo_numbers = traits.List(traits.Int, desc="places of the echoes in the echo train")
 
 
 class ReadEchoesOutput(TraitedSpec):
     magnitude = File(desc="(x, y, z, echo); not set where the run has none")
     phase = File(exists=True, desc="(x, y, z, echo) [rad]")
     reference = File(exists=True, desc="one 3-D image for masks and registration: the first echo's magnitude")
+    meta = traits.Dict(desc="for the sidecar: what was done to combine coils and slices")
 
 
 class ReadEchoes(StageInterface):
-    """Read a run's echoes as magnitude and phase in radians."""
+    """Read a run's echoes as magnitude and phase in radians, coils combined."""
 
     input_spec, output_spec = ReadEchoesInput, ReadEchoesOutput
 
     def _run_interface(self, runtime):
-        from ..qsm.phase import PhaseScaling, from_real_imag, to_radians
+        from ..qsm.combine import combine_coils
 
         given = self.inputs
-
-        def stack(files, convert=lambda volume: volume):
-            return np.stack([convert(_volume(f, v)) for f, v in zip(files, given.volumes, strict=True)], axis=-1)
-
         like = (given.phase or given.real)[0]
-        if given.real:
-            magnitude, phase = from_real_imag(stack(given.real), stack(given.imag))
-            phase = phase * np.float32(given.phase_sign)
+        read = EchoReader(given, runtime.cwd)
+        meta = {} if given.alternating_axis is None else {"AlternatingSlicesAxis": given.alternating_axis}
+        if given.n_coils:
+            magnitude, phase, record = combine_coils(
+                read, given.n_coils, tuple(given.te), voxel_size_of(like),
+                bipolar=given.bipolar, echo_numbers=given.echo_numbers or None,
+            )  # fmt: skip
+            meta["CoilCombination"] = record
         else:
-            scaling = PhaseScaling(**given.scaling)
-            phase = stack(given.phase, lambda volume: to_radians(volume, scaling, given.phase_sign))
-            magnitude = stack(given.magnitude) if given.magnitude else None  # type: ignore[assignment]
+            magnitude, phase = read(0)
+        read.close()
         self._save(runtime, "phase", phase, like)
         if magnitude is not None:
             self._save(runtime, "magnitude", magnitude, like)
         # the first echo: its contrast is nearest to a T1w, and what later echoes lose next to air it still has
         shown = magnitude[..., 0] if magnitude is not None else np.ones(phase.shape[:3], np.float32)
         self._save(runtime, "reference", shown, like)
+        self._results["meta"] = meta
         return runtime
-
-
-def _volume(path, index):
-    data = load(path)
-    return data[..., index] if index >= 0 else data.reshape(data.shape[:3])
 
 
 class QualityInput(InputSpec):
@@ -91,12 +95,16 @@ class FieldInput(InputSpec):
 
 
 class OffsetInput(FieldInput):
-    bipolar = traits.Bool(False, usedefault=True)
+    bipolar = traits.Enum(False, True, None, usedefault=True, desc="None: the data decide")
+    echo_numbers = traits.List(traits.Int, desc="places of the echoes in the echo train")
+    params = traits.Dict(usedefault=True, desc="further keyword arguments of `mcpc3ds`")
+    earlier = traits.Dict(usedefault=True, desc="what earlier stages recorded for the sidecar")
 
 
 class OffsetOutput(TraitedSpec):
     phase = File(exists=True, desc="phase without the offset [rad]")
     removed = traits.Bool(desc="False for a single echo, whose offset cannot be told from its field")
+    meta = traits.Dict(desc="for the sidecar: what was removed, and how")
 
 
 class RemovePhaseOffset(StageInterface):
@@ -108,18 +116,19 @@ class RemovePhaseOffset(StageInterface):
         from ..qsm.combine import mcpc3ds
 
         given = self.inputs
-        voxel_size = voxel_size_of(given.phase)
         combined = mcpc3ds(
-            load(given.phase), load(given.magnitude), tuple(given.te), load_mask(given.mask), voxel_size,
-            bipolar=given.bipolar,
+            load(given.phase), load(given.magnitude), tuple(given.te), load_mask(given.mask),
+            voxel_size_of(given.phase), bipolar=given.bipolar, echo_numbers=given.echo_numbers or None, **given.params,
         )  # fmt: skip
         self._save(runtime, "phase", combined.phase, given.phase)
         self._results["removed"] = combined.offset is not None
+        self._results["meta"] = {**given.earlier, "PhaseOffsetRemoval": combined.record}
         return runtime
 
 
 class UnwrapInput(FieldInput):
     method = traits.Str("romeo", usedefault=True)
+    params = traits.Dict(usedefault=True, desc="keyword arguments of the algorithm")
 
 
 class UnwrapOutput(TraitedSpec):
@@ -136,20 +145,23 @@ class Unwrap(StageInterface):
 
         given = self.inputs
         unwrapped = unwrap(
-            load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te), method=given.method
-        )
+            load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te),
+            voxel_size_of(given.phase), method=given.method, **given.params,
+        )  # fmt: skip
         self._save(runtime, "phase", unwrapped, given.phase)
         return runtime
 
 
 class FitFieldInput(FieldInput):
     b0 = traits.Float(mandatory=True, desc="[T]")
+    method = traits.Str(mandatory=True)
+    params = traits.Dict(usedefault=True, desc="keyword arguments of the algorithm")
 
 
 class FitFieldOutput(TraitedSpec):
     field = File(exists=True, desc="[ppm]")
     residual = File(exists=True, desc="[rad]")
-    noise = File(exists=True, desc="[ppm]")
+    noise = File(exists=True, desc="[ppm]; infinite where the field is not to be trusted")
 
 
 class FitField(StageInterface):
@@ -158,10 +170,13 @@ class FitField(StageInterface):
     input_spec, output_spec = FitFieldInput, FitFieldOutput
 
     def _run_interface(self, runtime):
-        from ..qsm.fieldmap import fit_field
+        from ..qsm.fieldmap import map_field
 
         given = self.inputs
-        fit = fit_field(load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te), given.b0)
+        fit = map_field(
+            load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te), given.b0,
+            method=given.method, **given.params,
+        )  # fmt: skip
         for name in ("field", "residual", "noise"):
             self._save(runtime, name, getattr(fit, name), given.phase)
         return runtime
@@ -176,6 +191,7 @@ class StageInput(InputSpec):
 
 class BackgroundInput(StageInput):
     field = File(exists=True, mandatory=True, desc="total field [ppm]")
+    noise = File(exists=True, desc="of the field [ppm]")
 
 
 class BackgroundOutput(TraitedSpec):
@@ -192,18 +208,22 @@ class RemoveBackground(StageInterface):
         from ..qsm.background import remove_background
 
         given = self.inputs
-        voxel_size = voxel_size_of(given.field)
         local, valid = remove_background(
-            load(given.field), load_mask(given.mask), voxel_size, given.b0_dir, method=given.method, **given.params
-        )
+            load(given.field), load_mask(given.mask), voxel_size_of(given.field), given.b0_dir,
+            method=given.method, noise=load(given.noise), **given.params,
+        )  # fmt: skip
         self._save(runtime, "field", local, given.field)
         self._save(runtime, "mask", valid, given.field)
         return runtime
 
 
 class InvertInput(StageInput):
-    field = File(exists=True, mandatory=True, desc="local field [ppm]")
-    magnitude = File(exists=True, desc="(x, y, z)")
+    field = File(exists=True, mandatory=True, desc="local field [ppm]; the total one of a single-step method")
+    noise = File(exists=True, desc="of the field [ppm]")
+    magnitude = File(exists=True, desc="(x, y, z, echo)")
+    quality = File(exists=True, desc="phase quality, 0 to 1; where it is set, two passes are made")
+    te = traits.List(traits.Float, mandatory=True, desc="[s]")
+    b0 = traits.Float(mandatory=True, desc="[T]")
 
 
 class InvertOutput(TraitedSpec):
@@ -218,14 +238,54 @@ class InvertDipole(StageInterface):
     def _run_interface(self, runtime):
         from ..qsm.inversion import invert
 
-        given = self.inputs
-        voxel_size = voxel_size_of(given.field)
-        chi = invert(
-            load(given.field), load_mask(given.mask), voxel_size, given.b0_dir,
-            method=given.method, magnitude=load(given.magnitude), **given.params,
-        )  # fmt: skip
-        self._save(runtime, "chi", chi, given.field)
+        self._save(runtime, "chi", _chi(self.inputs, invert), self.inputs.field)
         return runtime
+
+
+class SingleStepOutput(InvertOutput):
+    field = File(exists=True, desc="local field [ppm]: that of χ")
+    mask = File(exists=True, desc="where χ is valid")
+
+
+class ReconstructChi(StageInterface):
+    """χ from the total field at once."""
+
+    input_spec, output_spec = InvertInput, SingleStepOutput
+
+    def _run_interface(self, runtime):
+        from ..qsm.singlestep import reconstruct
+
+        local = []
+
+        def invert(*args, **keywords):
+            chi, field = reconstruct(*args, **keywords)
+            local.append(field)
+            return chi
+
+        chi = _chi(self.inputs, invert)
+        for name, volume in (("chi", chi), ("field", local[-1]), ("mask", chi != 0)):
+            self._save(runtime, name, volume, self.inputs.field)
+        return runtime
+
+
+def _chi(given, invert):
+    """χ by `invert`, in one pass or two."""
+    from ..qsm.phase import phase_per_ppm
+
+    magnitude, mask = load(given.magnitude), load_mask(given.mask)
+    keywords = {
+        "method": given.method,
+        "noise": load(given.noise),
+        "magnitude": magnitude,
+        "phase_per_ppm": phase_per_ppm(given.te, given.b0, magnitude, mask),
+        **given.params,
+    }
+    field, geometry = load(given.field), (voxel_size_of(given.field), given.b0_dir)
+    if not given.quality:
+        return invert(field, mask, *geometry, **keywords)
+    from ..qsm.twopass import two_pass
+
+    return two_pass(lambda part: invert(field, part, *geometry, **keywords), mask, load(given.quality))
 
 
 class ReferenceInput(InputSpec):
@@ -233,6 +293,7 @@ class ReferenceInput(InputSpec):
     mask = File(exists=True, mandatory=True, desc="where χ was computed")
     region = File(exists=True, desc="reference region; the whole of `mask` where it is not set")
     method = traits.Enum("brain", "csf", "none", mandatory=True)
+    earlier = traits.Dict(usedefault=True, desc="what earlier stages recorded for the sidecar")
 
 
 class ReferenceOutput(TraitedSpec):
@@ -261,6 +322,7 @@ class ReferenceChi(StageInterface):
         self._save(runtime, "chi", chi if given.method == "none" else done.chi, given.chi)
         # the whole brain is always told, so that any result can be referenced to it afterwards
         self._results["meta"] = {
+            **given.earlier,
             "ReferenceRegion": given.method,
             "ReferenceOffset": 0.0 if given.method == "none" else done.offset,
             "ReferenceStandardDeviation": done.sd,
@@ -272,6 +334,8 @@ class ReferenceChi(StageInterface):
 
 
 class RelaxInput(InputSpec):
+    method = traits.Str(mandatory=True)
+    params = traits.Dict(usedefault=True, desc="keyword arguments of the algorithm")
     magnitude = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     te = traits.List(traits.Float, mandatory=True)
@@ -292,7 +356,9 @@ class FitR2star(StageInterface):
         from ..qsm.relaxometry import fit_r2star
 
         given = self.inputs
-        fit = fit_r2star(load(given.magnitude), tuple(given.te), load_mask(given.mask))
+        fit = fit_r2star(
+            load(given.magnitude), tuple(given.te), load_mask(given.mask), method=given.method, **given.params
+        )
         for name in ("r2star", "t2star", "s0"):
             self._save(runtime, name, getattr(fit, name), given.magnitude)
         return runtime

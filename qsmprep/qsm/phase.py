@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._grid import Float
+from ._grid import Float, as_echoes, as_mask
+from .constants import hertz_per_ppm
 
 PI = np.pi
 TOLERANCE = 0.02
@@ -214,3 +215,41 @@ def from_real_imag(real: NDArray[np.generic], imag: NDArray[np.generic]) -> tupl
     if a.shape != b.shape:
         raise ValueError(f"real part has shape {a.shape}, imaginary part {b.shape}")
     return np.hypot(a, b), np.arctan2(b, a)
+
+
+def phase_per_ppm(
+    te: Sequence[float],
+    b0: float,
+    magnitude: NDArray[np.generic] | None = None,
+    mask: NDArray[np.generic] | None = None,
+) -> float:
+    """Phase [rad] that a field of 1 ppm makes at the effective echo time, 2π γ B0 TE.
+
+    The effective echo time is the mean over the echoes, weighted by the mean signal² in the mask: what non-linear
+    inversions should think the phase of the combined field was measured at.
+
+    Parameters
+    ----------
+    te : echo times [s]
+    b0 : field strength [T]
+    magnitude : (x, y, z, echo) array, optional
+        Default: all echoes count alike.
+    mask : (x, y, z) bool array, optional
+        Default: the whole volume.
+
+    Raises
+    ------
+    ValueError
+        If there is not one magnitude an echo time, or the field strength is not positive.
+    """
+    times = np.asarray(te, dtype=np.float64)
+    power = np.ones(times.size)
+    if magnitude is not None:
+        echoes = as_echoes(magnitude, "magnitude")
+        if echoes.shape[3] != times.size:
+            raise ValueError(f"{times.size} echo times for {echoes.shape[3]} magnitudes")
+        voxels = echoes.reshape(-1, times.size) if mask is None else echoes[as_mask(mask, echoes.shape[:3])]
+        power = np.mean(voxels.astype(np.float64) ** 2, axis=0)
+        if not power.sum() > 0:
+            power = np.ones(times.size)
+    return float(2 * np.pi * hertz_per_ppm(b0) * np.average(times, weights=power))
