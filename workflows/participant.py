@@ -80,7 +80,7 @@ def init_run_wf(run: Run, settings: Settings) -> Workflow:
     echoes, recon = init_echoes_wf(run, settings), init_recon_wf(run, settings)
     maps, figures = init_maps_wf(run, settings), init_figures_wf(run, settings)
     quality = _add_quality(wf, run, settings)
-    measured = ["phase", "quality", "reference", *(["magnitude"] if has_magnitude(run) else [])]
+    measured = ["phase", "quality", "reference", "meta", *(["magnitude"] if has_magnitude(run) else [])]
     # a run without magnitude shows its phase quality instead
     shown = "reference" if has_magnitude(run) else "quality"
     drawn = ["brain_mask", "qsm_mask", "total_field", "local_field", *maps_of(run)]
@@ -105,7 +105,8 @@ def init_run_wf(run: Run, settings: Settings) -> Workflow:
 
 
 def _add_quality(wf: Workflow, run: Run, settings: Settings) -> Node:
-    quality = Node(QualityNumbers(whole_brain=is_normalized(run, settings)), name="quality_numbers", mem_gb=1.5)
+    rate = QualityNumbers(whole_brain=is_normalized(run, settings), phase_sign=settings.phase_sign)
+    quality = Node(rate, name="quality_numbers", mem_gb=1.5)
     path = derivative_path(settings.out_dir, run.entities, "iqms", extension=".json", desc="qc")
     save = Node(SaveFile(out_path=str(path)), name="save_quality", run_without_submitting=True)
     wf.connect(quality, "iqms", save, "in_file")

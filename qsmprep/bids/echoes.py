@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..qsm.constants import GAMMA_BAR
+from .coils import axes_of_5d, check_coils, coils_in_file, join_coils, split_coils, told_coils, what_to_say
 from .grouping import Group
 from .images import Grid, check_varies, read_grid, read_values
 from .index import BidsFile
@@ -46,29 +47,36 @@ def read_acquisition(group: Group, sidecars: Sidecars) -> Acquisition:
         If the group cannot be processed; the message names the file, what was found and what was expected.
     """
     notes: list[str] = []
-    if any("coil" in f.entities for f in group.files):
-        raise InputError(
-            "its images are of single coils (coil-); expected images combined over coils. "
-            "Combine them first (for example on the scanner)"
-        )
+    coils = split_coils(group, notes)
     parts = _choose_parts(group, notes)
     main = parts[0]
     grids = {f.path: read_grid(f.path) for part in parts for f in group.part(part)}
-    mains = group.part(main)
-    if len(mains) == 1 and grids[mains[0].path].volumes is not None:
-        found = _echoes_of_4d(group, parts, grids, sidecars, notes)
+    if coils:
+        found = join_coils({name: _find_echoes(coil, parts, grids, sidecars, []) for name, coil in coils.items()})
     else:
-        found = _separate_echoes(group, parts, grids, sidecars, notes)
+        found = _find_echoes(group, parts, grids, sidecars, notes)
     echoes = _in_order(found, notes)
+    check_coils(echoes, notes)
     first = grids[_main_file(echoes[0], main)]
     for path, grid in grids.items():
         difference = grid.difference(first)
         if difference:
             raise InputError(f"{path} {difference}; expected one grid for all echoes and parts")
-    used = [f for f in group.files if any(f.path in echo.files for echo in echoes)]
+    there = {path for echo in echoes for path in echo.files}
+    used = [f for f in group.files if f.path in there]
     metadata = _common_metadata(used, sidecars)
     scaling = _check_values(used, metadata)
     return Acquisition(echoes, first, metadata, scaling, notes)
+
+
+def _find_echoes(
+    group: Group, parts: list[str], grids: Mapping[Path, Grid], sidecars: Sidecars, notes: list[str]
+) -> list[Echo]:
+    """Echoes of one coil, or of all together, in the order of their names."""
+    mains = group.part(parts[0])
+    if len(mains) == 1 and grids[mains[0].path].volumes is not None:
+        return _echoes_of_4d(group, parts, grids, sidecars, notes)
+    return _separate_echoes(group, parts, grids, sidecars, notes)
 
 
 def _choose_parts(group: Group, notes: list[str]) -> list[str]:
@@ -101,25 +109,46 @@ def _separate_echoes(
     by_echo: dict[str, dict[str, BidsFile]] = {}
     for part in parts:
         for file in group.part(part):
-            volumes = grids[file.path].volumes
-            if volumes not in (None, 1):
-                raise InputError(
-                    f"{file.path} has {volumes} volumes; expected one, since each echo has a file of its own"
-                )
             by_echo.setdefault(file.entities.get("echo", ""), {})[part] = file
-    echoes = []
+    echoes: list[Echo] = []
+    told: list[Any] = []
     for number, files in sorted(by_echo.items(), key=lambda item: (len(item[0]), item[0])):
         absent = [part for part in parts if part not in files]
         if absent:
             there = next(iter(files.values())).path.name
             notes.append(f"echo {number or '(unnumbered)'} is left out: {there} has no part-{absent[0]} beside it")
             continue
-        volume = 0 if grids[files[parts[0]].path].volumes == 1 else None
-        paths = {PARTS[part]: file.path for part, file in files.items()}
-        echoes.append(Echo(_echo_time(files, parts, sidecars), volume=volume, **paths))
+        paths: dict[str, Any] = {PARTS[part]: file.path for part, file in files.items()}
+        echo = Echo(_echo_time(files, parts, sidecars), number=int(number) if number.isdecimal() else 0, **paths)
+        told.append(sidecars.metadata(files[parts[0]].path).get("EchoNumber"))
+        volumes = _volumes_of_echo(files, parts, grids, sidecars)
+        echoes.append(echo if volumes is None else coils_in_file(echo, range(volumes)))
     if not echoes:
         raise InputError(f"no echo has all of {', '.join('part-' + part for part in parts)}")
+    if len(set(told)) == len(told) and all(type(n) is int and n > 0 for n in told):
+        if told != [echo.number for echo in echoes]:
+            notes.append(f"the echoes are numbers {', '.join(map(str, told))} of the echo train (EchoNumber)")
+        echoes = [replace(echo, number=n) for echo, n in zip(echoes, told, strict=True)]
     return echoes
+
+
+def _volumes_of_echo(
+    files: Mapping[str, BidsFile], parts: list[str], grids: Mapping[Path, Grid], sidecars: Sidecars
+) -> int | None:
+    """Volumes of an echo's files, which have to be coils; None for 3-D files."""
+    main = files[parts[0]].path
+    number = grids[main].volumes
+    for part in parts:
+        path = files[part].path
+        volumes = grids[path].volumes
+        if (volumes or 1) != (number or 1):
+            raise InputError(f"{path} has {volumes or 1} volumes but {main.name} has {number or 1}; expected as many")
+        if volumes not in (None, 1) and not told_coils(sidecars.metadata(path), volumes):
+            raise InputError(
+                f"{path} has {volumes} volumes; expected one, since each echo has a file of its own. "
+                f"{what_to_say(volumes)}"
+            )
+    return number
 
 
 def _echo_time(files: Mapping[str, BidsFile], parts: list[str], sidecars: Sidecars) -> float:
@@ -152,9 +181,10 @@ def _echoes_of_4d(
             raise InputError(f"{found[0].path}: expected one 4-D file for part-{part}, found {len(found)} files")
         files[part] = found[0]
     main = files[parts[0]]
+    further = grids[main.path].further
     number = grids[main.path].volumes
     for file in files.values():
-        if grids[file.path].volumes != number:
+        if grids[file.path].further != further:
             raise InputError(
                 f"{file.path} has {grids[file.path].volumes or 'no fourth axis'} but {main.path.name} has {number} "
                 "echoes along the fourth axis; expected as many in all parts"
@@ -165,15 +195,29 @@ def _echoes_of_4d(
     if times is None:
         raise InputError(f"{main.path}: no sidecar gives EchoTime; expected a list of {number} echo times in seconds")
     times = times if isinstance(times, list) else [times]
-    if len(times) != number:
-        raise InputError(
-            f"{main.path} has {number} volumes, but EchoTime in its sidecar lists {len(times)}; expected a list of "
-            f"{number} echo times in seconds"
-        )
-    if number != 1:
-        notes.append(f"the {number} echoes are read from the fourth axis")
-    paths = {PARTS[part]: file.path for part, file in files.items()}
-    return [Echo(_checked_te(te, main.path), volume=volume, **paths) for volume, te in enumerate(times)]
+    volumes = _volumes_of_echoes(main.path, further, len(times), sidecars, notes)
+    paths: dict[str, Any] = {PARTS[part]: file.path for part, file in files.items()}
+    echoes = [Echo(_checked_te(te, main.path), number=n, **paths) for n, te in enumerate(times, 1)]
+    return [coils_in_file(echo, own) for echo, own in zip(echoes, volumes, strict=True)]
+
+
+def _volumes_of_echoes(
+    path: Path, further: tuple[int, ...], n_echoes: int, sidecars: Sidecars, notes: list[str]
+) -> list[list[int]]:
+    """Which volumes of a file belong to each echo: one, or one a coil."""
+    if len(further) == 2:
+        return axes_of_5d(path, (further[0], further[1]), n_echoes, notes)
+    number = further[0]
+    if n_echoes == number:
+        if number != 1:
+            notes.append(f"the {number} echoes are read from the fourth axis")
+        return [[volume] for volume in range(number)]
+    if n_echoes == 1 and told_coils(sidecars.metadata(path), number):
+        return [list(range(number))]
+    raise InputError(
+        f"{path} has {number} volumes, but EchoTime in its sidecar lists {n_echoes}; expected a list of {number} echo "
+        "times in seconds" + (f". {what_to_say(number)}" if n_echoes == 1 else "")
+    )
 
 
 def _in_order(echoes: list[Echo], notes: list[str]) -> tuple[Echo, ...]:
@@ -187,7 +231,20 @@ def _in_order(echoes: list[Echo], notes: list[str]) -> tuple[Echo, ...]:
     if ordered != echoes:
         given = ", ".join(f"{echo.te * 1e3:g}" for echo in echoes)
         notes.append(f"the echo numbers do not follow the echo times ({given} ms): sorted by echo time")
-    return tuple(ordered)
+    return tuple(_numbered(ordered, notes))
+
+
+def _numbered(ordered: list[Echo], notes: list[str]) -> list[Echo]:
+    """Echoes with their places in the echo train; counted off where names and sidecars tell none that can be."""
+    numbers = [echo.number for echo in ordered]
+    if not all(a < b for a, b in itertools.pairwise([0, *numbers])):
+        return [replace(echo, number=place) for place, echo in enumerate(ordered, 1)]
+    absent = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))
+    if absent:
+        names = f"echo {absent[0]}" if len(absent) == 1 else f"echoes {', '.join(map(str, absent))}"
+        notes.append(f"{names} of the echo train {'is' if len(absent) == 1 else 'are'} not there: the polarity of the "
+                     "others goes by their numbers")  # fmt: skip
+    return ordered
 
 
 def _common_metadata(files: list[BidsFile], sidecars: Sidecars) -> dict[str, Any]:
@@ -262,11 +319,13 @@ def _number(value: Any) -> float | None:
     return float(value) if good else None
 
 
-def find_bipolar(metadata: Mapping[str, Any], echoes: int) -> tuple[bool, list[str]]:
-    """Whether the readout was bipolar, by the sidecar; BIDS has no field for it, so monopolar unless one says so."""
+def find_bipolar(metadata: Mapping[str, Any], echoes: int) -> tuple[bool | None, list[str]]:
+    """Whether the readout was bipolar, by the sidecar; BIDS has no field for it, so None where no other one tells."""
     for key in BIPOLAR_KEYS:
         value = metadata.get(key)
         if value is not None:
             bipolar = value is True or str(value).lower() in ("bipolar", "true", "yes")
             return bipolar, [f"{key} is {value}: {'bipolar' if bipolar else 'monopolar'} readout"] if bipolar else []
-    return False, ["no sidecar tells the readout's polarity: taken as monopolar"] if echoes > 1 else []
+    if echoes < 3:
+        return False, ["no sidecar tells the readout's polarity: taken as monopolar"] if echoes == 2 else []
+    return None, ["no sidecar tells the readout's polarity: found by whether odd and even echoes differ by a ramp"]

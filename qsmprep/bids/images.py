@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,18 @@ Affine = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """Shape (x, y, z), volumes (None for a 3-D file), affine, and whether the header has any orientation."""
+    """Shape (x, y, z), lengths of further axes (none for a 3-D file), affine, and whether it has any orientation."""
 
     path: Path
     shape: tuple[int, int, int]
-    volumes: int | None
+    further: tuple[int, ...]
     affine: Affine
     oriented: bool
+
+    @property
+    def volumes(self) -> int | None:
+        """Volumes along the fourth axis (and the fifth); None for a 3-D file."""
+        return math.prod(self.further) if self.further else None
 
     @property
     def voxel_size(self) -> tuple[float, float, float]:
@@ -73,7 +79,7 @@ def read_grid(path: Path) -> Grid:
     Raises
     ------
     InputError
-        If the file is empty, absent or no NIfTI image, or has not 3 or 4 dimensions.
+        If the file is empty, absent or no NIfTI image, or has not 3 to 5 dimensions.
     """
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
@@ -90,15 +96,15 @@ def read_grid(path: Path) -> Grid:
         raise InputError(f"{path} may not be read: permission denied") from None
     except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{path} is no readable NIfTI image: {_one_line(error)}") from None
-    if len(shape) == 5 and shape[3] == 1:
-        raise InputError(f"{path} has 5 dimensions; expected (x, y, z) or (x, y, z, echo)")
-    if len(shape) not in (3, 4):
-        raise InputError(f"{path} has {len(shape)} dimensions; expected (x, y, z) or (x, y, z, echo)")
+    if len(shape) not in (3, 4, 5):
+        raise InputError(
+            f"{path} has {len(shape)} dimensions; expected (x, y, z), (x, y, z, echo) or (x, y, z, echo, coil)"
+        )
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path}: the affine of its header is not invertible")
     oriented = bool(int(header["qform_code"]) or int(header["sform_code"])) if "qform_code" in header else True
     x, y, z = (int(n) for n in shape[:3])
-    return Grid(path, (x, y, z), int(shape[3]) if len(shape) == 4 else None, affine, oriented)
+    return Grid(path, (x, y, z), tuple(int(n) for n in shape[3:]), affine, oriented)
 
 
 def read_values(path: Path) -> Values:
@@ -131,16 +137,27 @@ def read_values(path: Path) -> Values:
         bad = sum(int(np.size(plane) - np.isfinite(plane).sum()) for plane in np.moveaxis(raw, -1, 0))
         if bad:
             raise InputError(f"{path} has {bad} of {raw.size} voxels that are NaN or infinite; expected numbers")
-    if raw.ndim == 4:
-        for volume in range(raw.shape[3]):
-            if raw[..., volume].min() == raw[..., volume].max():
-                raise InputError(f"{path}: volume {volume + 1} is constant; expected values that vary")
+    if raw.ndim > 3:
+        for place in np.ndindex(raw.shape[3:]):
+            if raw[(..., *place)].min() == raw[(..., *place)].max():
+                number = " of coil ".join(str(n + 1) for n in place)
+                raise InputError(f"{path}: volume {number} is constant; expected values that vary")
     slope, inter = float(proxy.slope), float(proxy.inter)
     ends = [float(raw.min()) * slope + inter, float(raw.max()) * slope + inter]
     # a step that shares no factor with the shape visits all rows and slices
     step = max(1, raw.size // SAMPLE) | 1
     sample = raw.ravel(order="K")[::step].astype(np.float64) * slope + inter
     return Values(min(ends), max(ends), sample)
+
+
+def read_volume(path: Path, index: int | None) -> npt.NDArray[np.float32]:
+    """One (x, y, z) volume of an image (header slope applied); `index` counts over all axes beyond the third."""
+    import nibabel as nib
+
+    image: Any = nib.load(path)
+    further = image.shape[3:]
+    place = np.unravel_index(index or 0, further) if further else ()
+    return np.asarray(image.dataobj[(..., *(int(n) for n in place))], np.float32)
 
 
 def check_varies(path: Path, values: Values) -> None:

@@ -14,9 +14,33 @@ if TYPE_CHECKING:
     from ..qsm.phase import PhaseScaling
 
 
+_PARTS = ("magnitude", "phase", "real", "imag")
+
+
+@dataclass(frozen=True)
+class Coil:
+    """What one receiver coil saw of an echo. `volume` is the index into all axes beyond the third, else None."""
+
+    label: str
+    magnitude: Path | None = None
+    phase: Path | None = None
+    real: Path | None = None
+    imag: Path | None = None
+    volume: int | None = None
+
+
 @dataclass(frozen=True)
 class Echo:
-    """One echo: its echo time [s] and files. `volume` is the index into the fourth axis of 4-D files, else None."""
+    """One echo: its echo time [s] and files.
+
+    Attributes
+    ----------
+    te : echo time [s]
+    magnitude, phase, real, imag : files; of the first coil where there are `coils`
+    volume : index into the fourth axis of 4-D files (into all axes beyond the third), else None
+    number : place in the echo train, from 1, which tells the polarity of a bipolar readout
+    coils : images of single coils, still to be combined; empty where the scanner has done it
+    """
 
     te: float
     magnitude: Path | None = None
@@ -24,11 +48,14 @@ class Echo:
     real: Path | None = None
     imag: Path | None = None
     volume: int | None = None
+    number: int = 1
+    coils: tuple[Coil, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that there are."""
-        return tuple(f for f in (self.magnitude, self.phase, self.real, self.imag) if f is not None)
+        """The files that there are, without repeats."""
+        found = [getattr(image, part) for image in (self, *self.coils) for part in _PARTS]
+        return tuple(dict.fromkeys(f for f in found if f is not None))
 
 
 @dataclass(frozen=True)
@@ -48,7 +75,8 @@ class Run:
     b0_dir : unit vector along scanner z, in voxel axes
     obliquity : angle between scanner z and the nearest voxel axis [degrees]
     phase_scaling : from stored values to radians; None for real + imaginary input
-    bipolar : whether odd and even echoes were read in opposite directions
+    bipolar : whether odd and even echoes were read in opposite directions; None: not told, the data decide
+    alternating_axis : voxel axis along which every second slice has π added, which is taken off again; None for none
     t1w : anatomical image of the participant, if any; `t1w_reason` says why this one, or why none
     mask : precomputed brain mask on the gradient echo's grid (`--derivatives`)
     memory_gb : estimated peak memory [GB]
@@ -68,7 +96,8 @@ class Run:
     b0_dir: tuple[float, float, float]
     obliquity: float
     phase_scaling: PhaseScaling | None = None
-    bipolar: bool = False
+    bipolar: bool | None = None
+    alternating_axis: int | None = None
     t1w: Path | None = None
     t1w_reason: str = ""
     mask: Path | None = None
@@ -96,6 +125,21 @@ class Run:
     def te(self) -> tuple[float, ...]:
         """Echo times [s], ascending."""
         return tuple(echo.te for echo in self.echoes)
+
+    @property
+    def echo_numbers(self) -> tuple[int, ...]:
+        """Places of the echoes in the echo train, from 1; a dropped echo leaves a gap."""
+        return tuple(echo.number for echo in self.echoes)
+
+    @property
+    def n_coils(self) -> int:
+        """Coils that are still to be combined; 0 where the scanner has done it."""
+        return len(self.echoes[0].coils)
+
+    @property
+    def images(self) -> tuple[Echo | Coil, ...]:
+        """Every image: echo by echo, and of each echo coil by coil."""
+        return tuple(image for echo in self.echoes for image in (echo.coils or (echo,)))
 
     @property
     def files(self) -> tuple[Path, ...]:

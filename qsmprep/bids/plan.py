@@ -18,6 +18,7 @@ from .grouping import Group, Grouping, group_images
 from .images import Grid
 from .index import BidsFile, check_dataset, choose_participants, find_derivative_images, find_images, shorten_list
 from .model import Echo, Plan, Run, Skipped
+from .phase_look import look_at_phase
 from .sidecars import Sidecars
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _plan_group(
     try:
         acquisition = read_acquisition(group, sidecars)
         b0, source, nominal, b0_notes = find_b0(acquisition.metadata, settings.field_strength)
+        alternating_axis, phase_notes = look_at_phase(acquisition, b0)
     except InputError as error:
         return Skipped(group.name, str(error))
     grid, echoes = acquisition.grid, acquisition.echoes
@@ -97,6 +99,7 @@ def _plan_group(
         obliquity=obliquity,
         phase_scaling=acquisition.scaling,
         bipolar=bipolar,
+        alternating_axis=alternating_axis,
         mask=mask,
         memory_gb=memory_gb(grid.shape, grid.voxel_size, len(echoes), settings.vsharp.radius_max_mm),
         disk_gb=disk_gb(grid.shape, len(echoes)),
@@ -104,6 +107,7 @@ def _plan_group(
             *acquisition.notes,
             *b0_notes,
             *bipolar_notes,
+            *phase_notes,
             *_about(grid, group, len(echoes)),
             *mask_notes,
             *_about_settings(settings),

@@ -54,6 +54,7 @@ class QualityNumbersInput(InputSpec):
     table = File(exists=True, desc="regional table of the deep-grey atlas")
     agreement = InputMultiObject(File(exists=True), desc="JSON files with numbers on the registrations")
     whole_brain = traits.Bool(True, usedefault=True)
+    phase_sign = traits.Enum(1, -1, usedefault=True, desc="sign that was used")
 
 
 class QualityNumbersOutput(TraitedSpec):
@@ -84,7 +85,7 @@ class QualityNumbers(StageInterface):
             reference={"offset": reference["ReferenceOffset"], "sd": reference["ReferenceStandardDeviation"]},
             regions=pd.read_csv(given.table, sep="\t") if given.table else None, agreement=agreement,
         )  # fmt: skip
-        verdict = judge(metrics, whole_brain=given.whole_brain)
+        verdict = judge(metrics, whole_brain=given.whole_brain, phase_sign=given.phase_sign)
         write_json(
             self._out(runtime, "iqms", ".json"), {**metrics, "verdict": verdict.verdict, "reasons": verdict.reasons}
         )

@@ -35,34 +35,46 @@ RULES = (
     Rule("chi_sd_ppb", "SD of χ [ppb]", (5, 120), (1, 400), "look at the χ map for streaks"),
     Rule("chi_extreme_fraction", "part of the voxels with |χ| > 0.5 ppm", (0, 0.02), (0, 0.1), "look at the χ map"),
     Rule("deep_grey_contrast_ppb", "χ of iron-rich nuclei against the brain [ppb]", (15, 400), (-15, 1000),
-         "if the nuclei are dark, the phase sign is inverted: set --phase-sign -"),
+         "look at the χ map and at the regions"),
+    Rule("r2star_contrast_ppb", "χ where R2* is highest against the brain [ppb]", (10, 1000), (-15, 2000),
+         "look at the χ map and at R2*"),
     Rule("deep_grey_coverage_min", "least coverage of an iron-rich nucleus", (0.8, 1), (0.2, 1), "look at the mask"),
     Rule("coregistration_nmi", "mutual information of gradient echo and T1w", (1.03, 2), (1.005, 2),
          "look at the registration"),
     Rule("template_dice", "overlap of the brain with the template's", (0.9, 1), (0.75, 1), "look at the registration"),
 )  # fmt: skip
 
+# Iron and venous blood are paramagnetic in everybody. Where there is an atlas, its nuclei decide alone.
+_SIGN = ("deep_grey_contrast_ppb", "r2star_contrast_ppb")
+
 # a partial brain has not the volume of a brain, and its mask is mostly rim
 _WHOLE_BRAIN_ONLY = {"brain_volume_ml", "qsm_mask_fraction"}
 
 
-def judge(metrics: Mapping[str, float], *, whole_brain: bool = True) -> Verdict:
+def judge(metrics: Mapping[str, float], *, whole_brain: bool = True, phase_sign: int = 1) -> Verdict:
     """The verdict on a run from its quality numbers.
 
     Parameters
     ----------
     metrics : as returned by `run_metrics`; rules whose metric is absent are not applied
     whole_brain : False for a partial field of view, which is not judged by its volume
+    phase_sign : the sign that was used, 1 or -1; where iron looks diamagnetic the other one is named, never taken
     """
     worst, reasons = "PASS", []
     for rule in RULES:
         value = metrics.get(rule.metric)
         if value is None or (rule.metric in _WHOLE_BRAIN_ONLY and not whole_brain):
             continue
+        if rule.metric == _SIGN[1] and _SIGN[0] in metrics:
+            continue
         grade = "FAIL" if not _within(value, rule.fail) else "CHECK" if not _within(value, rule.check) else "PASS"
         if grade != "PASS":
             low, high = rule.check
-            reasons.append(f"{grade}: {rule.text} is {value:.3g}, expected {low:g} to {high:g}; {rule.advice}.")
+            advice = rule.advice
+            if grade == "FAIL" and rule.metric in _SIGN and value < 0:
+                sign = "-" if phase_sign > 0 else "+"
+                advice = f"iron is paramagnetic, so the sign of the phase is inverted: set --phase-sign {sign}"
+            reasons.append(f"{grade}: {rule.text} is {value:.3g}, expected {low:g} to {high:g}; {advice}.")
             worst = max(worst, grade, key=_ORDER.index)
     return Verdict(worst, tuple(reasons))
 

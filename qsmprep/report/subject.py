@@ -155,6 +155,9 @@ def _echo_view(echo: Mapping[str, Any]) -> dict[str, Any]:
     return {"te": f"{1000 * echo['te']:.2f}", "files": names + ([f"volume {volume}"] if volume is not None else [])}
 
 
+_READOUTS = {True: "bipolar", False: "monopolar", None: "not told: found from the data"}
+
+
 def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every decision on a run, from its plan; what only the sidecar of χ knows comes after."""
     plan, rows = record.plan, []
@@ -165,7 +168,7 @@ def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, s
         scaling = plan.get("phase_scaling") or {}
         rows = [
             ("Echo times", f"{times} ms ({len(plan['echoes'])})"),
-            ("Readout", "bipolar" if plan.get("bipolar") else "monopolar"),
+            ("Readout", _READOUTS[plan.get("bipolar")]),
             ("Field strength", f"{plan['b0']:.4f} T, from {plan['b0_source']}{nominal}"),
             ("Voxels", f"{size} mm, {' × '.join(str(n) for n in plan['shape'])}"),
             ("Slices", f"{plan['obliquity']:.1f}° oblique; B0 along {_vector(plan['b0_dir'])} in voxel axes"),

@@ -467,10 +467,159 @@ def test_other_phase_images_are_passed_over_with_reasons(dataset):
     assert "not a gradient echo" in reasons["sub-01_T2w.nii.gz"]
 
 
-def test_single_coil_images_are_refused(dataset):
-    dataset.gre(coil="01")
-    dataset.gre(coil="02")
-    assert "single coils" in only_reason(dataset)
+# single coils
+
+
+def test_coils_with_files_of_their_own_are_found_and_told(dataset):
+    dataset.gre(coil="2")
+    dataset.gre(coil="10")
+    run = only_run(dataset)
+    assert run.n_coils == 2 and run.te == TE and run.name == "sub-01"
+    assert [coil.label for coil in run.echoes[1].coils] == ["2", "10"]
+    assert [image.phase.name for image in run.images[:2]] == [
+        "sub-01_coil-2_echo-1_part-phase_MEGRE.nii.gz", "sub-01_coil-10_echo-1_part-phase_MEGRE.nii.gz",
+    ]  # fmt: skip
+    assert len(run.files) == 12
+    assert any("2 single coils are found and combined" in note for note in run.notes)
+    assert "coil" not in run.outputs[0]
+
+
+def test_images_of_all_coils_together_win_over_single_ones(dataset):
+    dataset.gre()
+    dataset.gre(coil="1")
+    run = only_run(dataset)
+    assert run.n_coils == 0 and len(run.files) == 6
+    assert any("left aside" in note for note in run.notes)
+
+
+def test_coils_with_different_echoes_are_refused(dataset):
+    dataset.gre(coil="1")
+    dataset.gre(coil="2", te=TE[:2])
+    reason = only_reason(dataset)
+    assert "coil-2 has echo times 4, 8 ms, but coil-1 has 4, 8, 12 ms" in reason
+
+
+def test_coils_without_magnitude_are_refused(dataset):
+    dataset.gre(coil="1", parts=("phase",))
+    dataset.gre(coil="2", parts=("phase",))
+    assert "without magnitude cannot be weighted" in only_reason(dataset)
+
+
+def many(dataset, further, sidecar, echo=None, te=TE[0]):
+    """Magnitude and phase with axes beyond the third."""
+    phase = np.stack([wrapped(te).astype(np.float32)] * int(np.prod(further)), axis=-1).reshape(*SHAPE, *further)
+    entity = f"_echo-{echo}" if echo else ""
+    for part, data in (("phase", phase), ("mag", np.abs(phase) + 1)):
+        name = f"sub-01/anat/sub-01{entity}_part-{part}_MEGRE.nii.gz"
+        dataset.image(name, data, {"MagneticFieldStrength": 3, **sidecar})
+
+
+@pytest.mark.parametrize(
+    ("further", "order"), [((3, 4), "echo first"), ((4, 3), "coil first"), ((3, 3), "echo first"), ((3, 1), None)]
+)
+def test_fifth_axis_holds_coils_and_the_echo_times_tell_which_axis_is_which(dataset, further, order):
+    many(dataset, further, {"EchoTime": list(TE)})
+    run = only_run(dataset)
+    if order is None:
+        assert run.n_coils == 0 and [image.volume for image in run.images] == [0, 1, 2]
+        return
+    n = further[1] if order == "echo first" else further[0]
+    volumes = np.arange(np.prod(further)).reshape(further)
+    volumes = volumes if order == "echo first" else volumes.T
+    assert run.n_coils == n and [image.volume for image in run.images] == volumes.ravel().tolist()
+    assert any("fourth and fifth" in note for note in run.notes) == (further == (3, 3))
+    assert any("coils from the fourth" in note for note in run.notes) == (order == "coil first")
+
+
+def test_fifth_axis_that_fits_no_echo_times_is_refused(dataset):
+    many(dataset, (2, 4), {"EchoTime": list(TE)})
+    assert "fourth axis of 2 and a fifth of 4, but EchoTime in its sidecar lists 3" in only_reason(dataset)
+
+
+@pytest.mark.parametrize("echoes", [1, 3])
+def test_fourth_axis_is_coils_only_if_the_sidecar_says_so(dataset, echoes):
+    for n in range(echoes):
+        many(dataset, (4,), {"EchoTime": TE[n], "NumberReceiveCoilActiveElements": 4}, n + 1 if echoes > 1 else None)
+    run = only_run(dataset)
+    assert run.n_coils == 4 and len(run.echoes) == echoes
+    assert [coil.volume for coil in run.echoes[-1].coils] == [0, 1, 2, 3]
+    many(dataset, (4,), {"EchoTime": TE[0]}, 1 if echoes > 1 else None)
+    reason = only_reason(dataset)
+    assert "Coils or repetitions?" in reason and '"NumberReceiveCoilActiveElements": 4' in reason
+
+
+# polarity of the readout
+
+
+def test_dropped_echo_keeps_the_numbers_of_the_others(dataset):
+    for path in dataset.gre(te=(0.004, 0.008, 0.012, 0.016)):
+        if "echo-3" in path.name:
+            path.unlink()
+    run = only_run(dataset)
+    assert run.echo_numbers == (1, 2, 4)
+    assert any(note.startswith("echo 3 of the echo train is not there") for note in run.notes)
+
+
+def test_number_in_the_sidecar_wins_over_the_name(dataset):
+    for number, path in enumerate(dataset.gre(parts=("phase", "mag"))):
+        name = str(path.relative_to(dataset.root)).replace(".nii.gz", ".json")
+        dataset.json(name, {"EchoTime": TE[number // 2], "EchoNumber": 2 + number // 2, "MagneticFieldStrength": 3})
+    run = only_run(dataset)
+    assert run.echo_numbers == (2, 3, 4)
+    assert any("numbers 2, 3, 4 of the echo train (EchoNumber)" in note for note in run.notes)
+
+
+def test_numbers_that_contradict_the_echo_times_are_counted_off(dataset):
+    dataset.gre(te=TE[::-1])
+    assert only_run(dataset).echo_numbers == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("told", "bipolar"), [(True, True), (False, False), (None, None)])
+def test_polarity_comes_from_the_sidecar_or_is_left_to_the_data(dataset, told, bipolar):
+    dataset.gre()
+    if told is not None:
+        dataset.json("MEGRE.json", {"BipolarReadout": told})
+    run = only_run(dataset)
+    assert run.bipolar is bipolar
+    assert any("polarity" in note for note in run.notes) == (told is None)
+
+
+# the look of the phase
+
+
+@pytest.mark.parametrize("parts", [("mag", "phase"), ("phase",), ("real", "imag")])
+def test_alternating_slices_are_planned_for(dataset, parts):
+    paths = dataset.gre(shape=(20, 18, 16), parts=parts)
+    assert only_run(dataset).alternating_axis is None
+    for path in paths:
+        if "part-mag" in path.name:
+            continue
+
+        def flip(data, affine, phase="part-phase" in path.name):
+            odd = data[:, :, 1::2]
+            data[:, :, 1::2] = np.where(odd > 0, odd - 4096, odd + 4096) if phase else -odd
+            return data
+
+        rewrite(path, flip)
+    run = only_run(dataset)
+    assert run.alternating_axis == 2
+    assert any("every second slice has π added" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_high_pass_filter_of_the_phase_is_noticed(dataset, filtered):
+    for path in dataset.gre(te=(0.02,), shape=(64, 64, 20), affine=np.diag([3.0, 3, 3, 1])):
+        if filtered and "part-phase" in path.name:
+            # small values where there is signal, and the full range in the noise outside
+            def flatten(data, affine):
+                inside = np.zeros(data.shape, bool)
+                inside[5:-5, 5:-5] = True
+                return np.where(inside, data // 8, data).astype(np.int16)
+
+            rewrite(path, flatten)
+        elif filtered:
+            rewrite(path, lambda data, affine: np.pad(data[5:-5, 5:-5], ((5, 5), (5, 5), (0, 0)), constant_values=3))
+    assert any("high-pass filter" in note for note in only_run(dataset).notes) == filtered
 
 
 def test_runs_that_differ_in_suffix_only_do_not_overwrite_each_other(dataset):

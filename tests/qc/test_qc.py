@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,8 +33,8 @@ def test_every_metric_returned_is_defined(arrays):
     brain, qsm, chi = arrays
     regions = pd.DataFrame({"name": ["GPe"], "coverage": [0.9], "n_voxels": [5], "chi_mean": [0.1]})
     metrics = run_metrics(
-        brain_mask=brain, qsm_mask=qsm, voxel_size=(1, 1, 1), chi=chi, local_field=chi, quality=chi, residual=chi,
-        noise=chi, r2star=chi, reference={"offset": 0.01, "sd": 0.02}, regions=regions,
+        brain_mask=brain, qsm_mask=qsm, voxel_size=(9, 9, 9), chi=chi, local_field=chi, quality=chi, residual=chi,
+        noise=chi, r2star=np.arange(1000.0).reshape(chi.shape), reference={"offset": 0.01, "sd": 0.02}, regions=regions,
         agreement={"template_dice": 0.97, "coregistration_nmi": 1.2},
     )  # fmt: skip
     assert set(metrics) == set(metric_definitions())
@@ -49,9 +52,81 @@ def test_a_good_run_passes_without_reasons():
     assert judge(GOOD).verdict == "PASS" and not judge(GOOD).reasons
 
 
-def test_dark_nuclei_fail_and_name_the_option_to_set():
-    verdict = judge(GOOD | {"deep_grey_contrast_ppb": -60.0})
-    assert verdict.verdict == "FAIL" and "--phase-sign" in verdict.reasons[0]
+@pytest.mark.parametrize(("used", "other"), [(1, "-"), (-1, "+")])
+def test_dark_nuclei_fail_and_name_the_option_to_set(used, other):
+    verdict = judge(GOOD | {"deep_grey_contrast_ppb": -60.0}, phase_sign=used)
+    assert verdict.verdict == "FAIL" and f"set --phase-sign {other}." in verdict.reasons[0]
+
+
+def test_faint_nuclei_are_checked_without_blaming_the_sign():
+    verdict = judge(GOOD | {"deep_grey_contrast_ppb": -5.0})
+    assert verdict.verdict == "CHECK" and "--phase-sign" not in verdict.reasons[0]
+
+
+def test_without_atlas_the_fastest_decay_tells_the_sign():
+    alone = {name: value for name, value in GOOD.items() if name != "deep_grey_contrast_ppb"}
+    verdict = judge(alone | {"r2star_contrast_ppb": -70.0})
+    assert verdict.verdict == "FAIL" and "--phase-sign -" in verdict.reasons[0]
+    assert judge(alone | {"r2star_contrast_ppb": 70.0}).verdict == "PASS"
+    # a calcification may decay fast, too: where the nuclei are known they decide
+    assert judge(GOOD | {"r2star_contrast_ppb": -70.0}).verdict == "PASS"
+
+
+@pytest.fixture(scope="module")
+def scan(phantom_dataset):
+    """Phase [rad], magnitude, echo times and truth of the first digital head."""
+    folder, truth = phantom_dataset / "sub-01" / "anat", phantom_dataset / "derivatives" / "phantom" / "sub-01" / "anat"
+    te = (0.004, 0.010, 0.016)
+
+    def stack(part):
+        files = [folder / f"sub-01_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3)]
+        return np.stack([np.asarray(nib.load(f).dataobj, np.float32) for f in files], axis=-1)
+
+    (mask,) = truth.glob("*_desc-brain_mask.nii.gz")
+    return SimpleNamespace(
+        phase=stack("phase") * np.float32(np.pi / 4096), magnitude=stack("mag"), te=te, truth=truth,
+        mask=np.asarray(nib.load(mask).dataobj) > 0, affine=nib.load(mask).affine,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_head_with_inverted_phase_fails_with_and_without_atlas(scan, sign):
+    """From phase to verdict through the functions of every stage; nothing flips the sign by itself."""
+    from qsmprep.qsm.background import remove_background
+    from qsmprep.qsm.combine import mcpc3ds
+    from qsmprep.qsm.fieldmap import fit_field
+    from qsmprep.qsm.inversion import invert
+    from qsmprep.qsm.relaxometry import fit_r2star
+    from qsmprep.qsm.unwrap import unwrap
+
+    voxel, mask = (3.0, 3.0, 3.0), scan.mask
+    b0_dir = np.linalg.inv(scan.affine[:3, :3] / 3)[:, 2]
+    offset_free = mcpc3ds(sign * scan.phase, scan.magnitude, scan.te, mask, voxel, bipolar=None).phase
+    field = fit_field(unwrap(offset_free, scan.magnitude, mask, scan.te), scan.magnitude, mask, scan.te, 3.0).field
+    local, valid = remove_background(field, mask, voxel, b0_dir, method="vsharp")
+    chi = invert(local, valid, voxel, b0_dir, method="rts")
+    r2star = fit_r2star(scan.magnitude, scan.te, mask).r2star
+    common = {"brain_mask": mask, "qsm_mask": valid, "voxel_size": voxel, "chi": chi, "r2star": r2star}
+    for regions in (None, nuclei_table(scan, chi, valid)):
+        metrics = run_metrics(**common, regions=regions)
+        contrast = metrics["r2star_contrast_ppb" if regions is None else "deep_grey_contrast_ppb"]
+        assert sign * contrast > 30
+        verdict = judge(metrics, whole_brain=False)
+        blamed = [reason for reason in verdict.reasons if "--phase-sign -" in reason]
+        assert (verdict.verdict == "FAIL" and len(blamed) == 1) if sign < 0 else not blamed
+
+
+def nuclei_table(scan, chi, valid):
+    """Means in the true nuclei, as the regional statistics give them."""
+    (labels,) = scan.truth.glob("*_seg-nuclei_dseg.nii.gz")
+    (names,) = scan.truth.glob("*_seg-nuclei_dseg.tsv")
+    table, image = pd.read_csv(names, sep="\t"), np.asarray(nib.load(labels).dataobj)
+    rows = []
+    for index, name in zip(table["index"], table["name"], strict=True):
+        inside = (image == index) & valid
+        share = inside.sum() / max((image == index).sum(), 1)
+        rows.append((name.split(".")[0], share, inside.sum(), chi[inside].mean() if inside.any() else np.nan))
+    return pd.DataFrame(rows, columns=["name", "coverage", "n_voxels", "chi_mean"])
 
 
 def test_the_worst_grade_wins_and_nan_never_passes():

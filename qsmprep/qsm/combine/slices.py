@@ -13,7 +13,7 @@ FLIPPED = 0.9
 """Share of the signal in pairs of slices that has to step by about π."""
 NEAR_PI = -0.7
 """Cosine of a step below which it is about half a turn: steep fields step by less, or leave no signal."""
-CERTAIN = 10.0
+CERTAIN = 5.0
 """How much longer the sum of steps has to be than noise alone would make it."""
 FEWEST = 8
 """Slices below which nothing is decided."""
@@ -55,10 +55,15 @@ def steps_along(phase: NDArray[np.generic], magnitude: NDArray[np.generic] | Non
     magnitude : (x, y, z) array or None
     axis : 0, 1 or 2
     """
-    angle = np.moveaxis(as_volume(phase, "phase"), axis, 0)
+    # every second row and column will do
+    angle = np.moveaxis(as_volume(phase, "phase"), axis, 0)[:, ::2, ::2]
     if angle.shape[0] < FEWEST:
         return Alternation(0.0, 0.0)
-    weight = np.ones_like(angle) if magnitude is None else np.moveaxis(as_volume(magnitude, "magnitude"), axis, 0)
+    weight = (
+        np.ones_like(angle)
+        if magnitude is None
+        else np.moveaxis(as_volume(magnitude, "magnitude"), axis, 0)[:, ::2, ::2]
+    )
     steps, noise = np.zeros(angle.shape[0] - 1, np.complex128), 0.0
     for low in range(steps.size):
         pair = weight[low] * weight[low + 1]
