@@ -12,7 +12,7 @@ from .errors import UsageError
 
 UNWRAP_METHODS = ("romeo", "laplacian")
 FIELDMAP_METHODS = ("nonlinear_fit", "linear_fit")
-BACKGROUND_METHODS = ("vsharp",)
+BACKGROUND_METHODS = ("vsharp", "sharp", "resharp", "ismv", "lbv", "pdf")
 SINGLE_STEP_METHODS: tuple[str, ...] = ("tfi",)  # from the total field at once; they take the place of both stages
 INVERSION_METHODS = ("hdqsm", "mtv", "nltv", "rts", "tikhonov", "tikhonov_iterative", "tkd", "tv", *SINGLE_STEP_METHODS)
 RELAXOMETRY_METHODS = ("loglinear", "arlo", "nonlinear")
@@ -72,11 +72,15 @@ class Laplacian(Params):
 
 @dataclass(frozen=True)
 class LinearFit(Params):
-    """Field map by a straight line through the phase: weight of dephasing, and noise beyond which none is trusted."""
+    """Field map by a straight line through the phase.
 
-    may_be_zero = ("dephasing",)
+    Weight of dephasing, Gaussian [mm] of the phase offset that is left, and noise beyond which no voxel is trusted.
+    """
+
+    may_be_zero = ("dephasing", "offset_mm")
 
     dephasing: float = 0.1
+    offset_mm: float = 5.0
     noise_max_ppm: float = 0.006
 
 
@@ -100,6 +104,55 @@ class Vsharp(Params):
                 f"{table}.radius_min_mm is {self.radius_min_mm}, more than {table}.radius_max_mm "
                 f"({self.radius_max_mm})."
             )
+
+
+@dataclass(frozen=True)
+class Sharp(Params):
+    """SHARP: radius of the sphere [mm], threshold of the truncated deconvolution."""
+
+    radius_mm: float = 5.0
+    threshold: float = 0.03
+
+
+@dataclass(frozen=True)
+class Resharp(Params):
+    """RESHARP: radius of the sphere [mm] and Tikhonov regularisation."""
+
+    may_be_zero = ("regularization",)
+
+    radius_mm: float = 5.0
+    regularization: float = 1e-3
+    max_iterations: int = 20
+    tolerance: float = 0.02
+
+
+@dataclass(frozen=True)
+class Ismv(Params):
+    """iSMV: radius of the sphere [mm]."""
+
+    radius_mm: float = 4.0
+    max_iterations: int = 40
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Lbv(Params):
+    """LBV: layers peeled off the mask first."""
+
+    may_be_zero = ("peel",)
+
+    peel: int = 0
+    tolerance: float = 1e-3
+    max_cycles: int = 30
+
+
+@dataclass(frozen=True)
+class Pdf(Params):
+    """PDF: room around the mask for sources [mm], iterations."""
+
+    max_iterations: int = 60
+    tolerance: float = 1e-3
+    pad_mm: float = 24.0
 
 
 @dataclass(frozen=True)
@@ -281,6 +334,11 @@ class Tables:
     nonlinear_fit: NonlinearFit = field(default_factory=NonlinearFit)
     linear_fit: LinearFit = field(default_factory=LinearFit)
     vsharp: Vsharp = field(default_factory=Vsharp)
+    sharp: Sharp = field(default_factory=Sharp)
+    resharp: Resharp = field(default_factory=Resharp)
+    ismv: Ismv = field(default_factory=Ismv)
+    lbv: Lbv = field(default_factory=Lbv)
+    pdf: Pdf = field(default_factory=Pdf)
     rts: Rts = field(default_factory=Rts)
     tv: Tv = field(default_factory=Tv)
     nltv: Nltv = field(default_factory=Nltv)

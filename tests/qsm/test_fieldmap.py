@@ -40,9 +40,25 @@ def test_intercept_takes_up_a_phase_offset(method):
     fit = map_field(phase, magnitude, ALL, TE, B0, method=method, intercept=True)
     assert np.abs(fit.field - field).max() < 1e-5
     assert np.isfinite(fit.noise).all()
-    assert np.abs(map_field(phase, magnitude, ALL, TE, B0, method=method).field - field).min() > 0.05
+    without = map_field(phase, magnitude, ALL, TE, B0, method=method, offset_mm=0)
+    assert np.abs(without.field - field).min() > 0.05
     with pytest.raises(ValueError, match="two echoes"):
         map_field(phase[..., :1], magnitude[..., :1], ALL, TE[:1], B0, method=method, intercept=True)
+
+
+@both
+def test_a_smooth_offset_that_was_left_is_found_and_costs_no_noise(method):
+    """Up to 0.5 rad that bend across a volume of anisotropic voxels: 15 ppb of the field where they are left in."""
+    field, phase, magnitude = signal(noise=0.01)
+    along = (np.arange(20) - 10) / 10
+    left = 0.1 + 0.2 * along[:, None, None] - 0.1 * along[:, None] ** 2 + 0.1 * along
+    found = {}
+    for name, offset, params in [("none", 0, {"offset_mm": 0}), ("left", 1, {"offset_mm": 0}), ("found", 1, {})]:
+        given = phase + np.float32(offset) * left[..., None]
+        fit = map_field(given, magnitude, ALL, TE, B0, (1.0, 2.0, 1.5), method=method, **params)
+        found[name] = np.sqrt(((fit.field - field) ** 2).mean())
+    assert found["left"] > 15 * found["none"]
+    assert found["found"] < 1.15 * found["none"]
 
 
 @both

@@ -20,6 +20,7 @@ def map_field(
     mask: NDArray[Any],
     te: Sequence[float],
     b0: float,
+    voxel_size: Sequence[float] = (1.0, 1.0, 1.0),
     *,
     method: str = "nonlinear_fit",
     **params: Any,
@@ -33,6 +34,7 @@ def map_field(
     mask : (x, y, z) bool array
     te : echo times [s], ascending
     b0 : field strength [T]
+    voxel_size : 3 floats [mm]
     method : "nonlinear_fit" or "linear_fit"
     **params
         Keyword arguments of that method.
@@ -50,7 +52,7 @@ def map_field(
     """
     if method not in METHODS:
         raise ValueError(f"unknown field mapping {method!r}, expected one of {', '.join(METHODS)}")
-    return METHODS[method](unwrapped, magnitude, mask, te, b0, **params)
+    return METHODS[method](unwrapped, magnitude, mask, te, b0, voxel_size, **params)
 
 
 fit_field = map_field

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .._grid import Float, as_echo_times, as_echoes, as_mask
 from ..constants import hertz_per_ppm
 from ._fit import fit_lines
+from ._offset import left_offset
 from ._trust import field_spread, signal_noise, trusted_noise
 
 TWO_PI = 2 * np.pi
@@ -30,13 +31,15 @@ def fit_twice(
     mask: NDArray[np.generic],
     te: Sequence[float],
     b0: float,
+    voxel_size: Sequence[float],
     *,
     nonlinear: bool,
     intercept: bool,
     dephasing: float,
+    offset_mm: float,
     noise_max_ppm: float,
 ) -> FieldMap:
-    """Fit, look how steep the field is, and fit again with less weight on echoes that a steep field has dephased."""
+    """Fit, see how steep the field is and what phase offset is left, and fit again with both accounted for."""
     phase = as_echoes(unwrapped, "unwrapped phase")
     strength = np.ones_like(phase) if magnitude is None else as_echoes(magnitude, "magnitude", phase.shape)
     flags = as_mask(mask, phase.shape[:3])
@@ -47,12 +50,18 @@ def fit_twice(
     scale = float(np.median(strength[flags])) or float(strength[flags].max()) or 1.0
     strength = strength / np.float32(scale)
     sigma = signal_noise(phase, strength, flags, times)
-    spread = np.zeros(flags.shape, np.float32)
-    for _ in range(2 if dephasing > 0 else 1):
-        slope, residual, misfit, error = fit_lines(
-            phase, strength, flags, times, sigma, spread, dephasing, intercept, nonlinear
-        )
-        spread = field_spread(slope, flags)
+    shift = spread = np.zeros(flags.shape, np.float32)
+    fit = fit_lines(phase, strength, flags, times, sigma, spread, shift, dephasing, intercept, nonlinear)
+    if dephasing > 0:
+        spread = field_spread(fit[0], flags)
+    if offset_mm > 0 and times.size > 1 and not intercept:
+        # a steep field bends the phase of the last echo, and with it what looks like an offset
+        bent = np.float32(dephasing) * (spread * np.float32(times[-1])) ** 3
+        weight = fit[5] / (1 + fit[5] * bent**2)
+        shift = left_offset(fit[4], weight, flags, voxel_size, offset_mm)
+    if dephasing > 0 or shift is not spread:
+        fit = fit_lines(phase, strength, flags, times, sigma, spread, shift, dephasing, intercept, nonlinear)
+    slope, residual, misfit, error = fit[:4]
     per_ppm = np.float32(TWO_PI * hertz_per_ppm(b0))
     slope /= per_ppm
     error /= per_ppm

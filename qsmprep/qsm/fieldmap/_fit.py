@@ -57,28 +57,32 @@ def echo_weights(out, magnitude, te, sigma, spread, skew):  # type: ignore[no-un
 
 
 @numba.njit(parallel=True, cache=True)
-def fit_lines(phase, magnitude, mask, te, sigma, spread, skew, intercept, nonlinear):  # type: ignore[no-untyped-def]
+def fit_lines(phase, magnitude, mask, te, sigma, spread, shift, skew, intercept, nonlinear):  # type: ignore[no-untyped-def]
     """Slope [rad/s], weighted rms residual [rad], χ² and standard error of the slope [rad/s] of every voxel.
 
-    `spread` is the standard deviation of the field within each voxel [rad/s].
+    And, without an intercept, what one would have been [rad], with its inverse variance [1/rad²]. `spread` is the
+    standard deviation of the field within each voxel [rad/s], `shift` a phase that is taken from every echo [rad].
     """
     nx, ny, nz, n = phase.shape
     slope = np.zeros((nx, ny, nz), np.float32)
     residual = np.zeros((nx, ny, nz), np.float32)
     misfit = np.zeros((nx, ny, nz), np.float32)
     error = np.zeros((nx, ny, nz), np.float32)
+    offset = np.zeros((nx, ny, nz), np.float32)
+    known = np.zeros((nx, ny, nz), np.float32)
     for x in numba.prange(nx):
-        weight = np.zeros(n)
+        weight, values = np.zeros(n), np.zeros(n)
         for y in range(ny):
             for z in range(nz):
                 if not mask[x, y, z]:
                     continue
                 echo_weights(weight, magnitude[x, y, z], te, sigma, spread[x, y, z], skew)
-                values = phase[x, y, z]
+                for e in range(n):
+                    values[e] = phase[x, y, z, e] - shift[x, y, z]
                 a, b = fit_voxel(values, weight, te, intercept, False, 0.0, 0.0)
                 if nonlinear and n > 1:
                     a, b = fit_voxel(values, weight, te, intercept, True, a, b)
-                sw, st, stt, rss = 0.0, 0.0, 0.0, 0.0
+                sw, st, stt, sr, rss = 0.0, 0.0, 0.0, 0.0, 0.0
                 for e in range(n):
                     r = values[e] - a - b * te[e]
                     if nonlinear:
@@ -86,9 +90,13 @@ def fit_lines(phase, magnitude, mask, te, sigma, spread, skew, intercept, nonlin
                     sw += weight[e]
                     st += weight[e] * te[e]
                     stt += weight[e] * te[e] * te[e]
+                    sr += weight[e] * r
                     rss += weight[e] * r * r
                 slope[x, y, z] = b
                 residual[x, y, z] = np.sqrt(rss / sw)
                 misfit[x, y, z] = rss
                 error[x, y, z] = 1.0 / np.sqrt(stt - st * st / sw if intercept else stt)
-    return slope, residual, misfit, error
+                if n > 1 and not intercept:
+                    known[x, y, z] = sw - st * st / stt
+                    offset[x, y, z] = sr / known[x, y, z]
+    return slope, residual, misfit, error, offset, known

@@ -16,9 +16,11 @@ def linear_fit(
     mask: NDArray[np.generic],
     te: Sequence[float],
     b0: float,
+    voxel_size: Sequence[float] = (1.0, 1.0, 1.0),
     *,
     intercept: bool = False,
     dephasing: float = 0.1,
+    offset_mm: float = 5.0,
     noise_max_ppm: float = 0.006,
 ) -> FieldMap:
     """Total field by a weighted straight line through the unwrapped phase of each voxel's echoes.
@@ -34,13 +36,19 @@ def linear_fit(
     mask : (x, y, z) bool array
     te : echo times [s], ascending
     b0 : field strength [T]
+    voxel_size : 3 floats [mm]
     intercept : bool
-        Also fit the phase at TE 0, for phase whose offset was not removed. It costs two to three times the noise.
+        Also fit the phase at TE 0 of every voxel by itself. It costs two to three times the noise.
     dephasing : float
         A field whose standard deviation within the voxel is s [rad/s] bends the phase of an echo by about
         `dephasing` (s TE)³ [rad], the third order of a skewed distribution. Measured on digital heads: 0.1 halves the
         number of voxels next to air that err by more than 0.1 ppm or better, anything from 0.05 to 0.2 does nearly as
         well. 0 weighs by the magnitude alone.
+    offset_mm : float [mm]
+        Standard deviation of the Gaussian that smooths the phase at TE 0 of all voxels; the result is taken from the
+        echoes before the last fit. What an offset estimated from two echoes leaves behind is found by all of them:
+        on digital heads the median error of the field falls by a third, to what the noise makes. 0 takes the phase
+        at TE 0 as 0.
     noise_max_ppm : float [ppm]
         A voxel whose standard error is greater, and greater than six times the median, is not trusted.
 
@@ -63,6 +71,6 @@ def linear_fit(
     Kressler B, et al. IEEE Trans Med Imaging 2010;29:273. https://doi.org/10.1109/TMI.2009.2023787
     """
     return fit_twice(
-        unwrapped, magnitude, mask, te, b0,
-        nonlinear=False, intercept=intercept, dephasing=dephasing, noise_max_ppm=noise_max_ppm,
+        unwrapped, magnitude, mask, te, b0, voxel_size,
+        nonlinear=False, intercept=intercept, dephasing=dephasing, offset_mm=offset_mm, noise_max_ppm=noise_max_ppm,
     )  # fmt: skip

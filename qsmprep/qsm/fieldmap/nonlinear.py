@@ -16,9 +16,11 @@ def nonlinear_fit(
     mask: NDArray[np.generic],
     te: Sequence[float],
     b0: float,
+    voxel_size: Sequence[float] = (1.0, 1.0, 1.0),
     *,
     intercept: bool = False,
     dephasing: float = 0.1,
+    offset_mm: float = 5.0,
     noise_max_ppm: float = 0.006,
 ) -> FieldMap:
     """Total field by a fit of m exp(i 2π γ B0 ΔB TE) to the complex signal of each voxel's echoes.
@@ -30,7 +32,7 @@ def nonlinear_fit(
     Parameters
     ----------
     unwrapped : (x, y, z, echo) array [rad]
-    magnitude, mask, te, b0, intercept, dephasing, noise_max_ppm
+    magnitude, mask, te, b0, voxel_size, intercept, dephasing, offset_mm, noise_max_ppm
         As in `linear_fit`.
 
     Returns
@@ -48,6 +50,6 @@ def nonlinear_fit(
     Liu T, et al. Magn Reson Med 2013;69:467. https://doi.org/10.1002/mrm.24272
     """
     return fit_twice(
-        unwrapped, magnitude, mask, te, b0,
-        nonlinear=True, intercept=intercept, dephasing=dephasing, noise_max_ppm=noise_max_ppm,
+        unwrapped, magnitude, mask, te, b0, voxel_size,
+        nonlinear=True, intercept=intercept, dephasing=dephasing, offset_mm=offset_mm, noise_max_ppm=noise_max_ppm,
     )  # fmt: skip
