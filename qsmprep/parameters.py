@@ -39,6 +39,20 @@ class Params:
 
 
 @dataclass(frozen=True)
+class Mcpc3ds(Params):
+    """MCPC-3D-S: standard deviation [mm] of the Gaussian that smooths the phase offset."""
+
+    sigma_mm: float = 7.0
+
+
+@dataclass(frozen=True)
+class Coils(Params):
+    """Combination of single coils: standard deviation [mm] of the Gaussian that smooths their offsets."""
+
+    sigma_mm: float = 5.0
+
+
+@dataclass(frozen=True)
 class Romeo(Params):
     """ROMEO: what is unwrapped in space ("template": one echo, "individual": each), and what its weights look at.
 
@@ -132,7 +146,7 @@ class Ismv(Params):
 
     radius_mm: float = 4.0
     max_iterations: int = 40
-    tolerance: float = 1e-3
+    tolerance: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -329,6 +343,8 @@ class Tables:
     """One table of parameters an algorithm, under the algorithm's name."""
 
     mask: Mask = field(default_factory=Mask)
+    coils: Coils = field(default_factory=Coils)
+    mcpc3ds: Mcpc3ds = field(default_factory=Mcpc3ds)
     romeo: Romeo = field(default_factory=Romeo)
     laplacian: Laplacian = field(default_factory=Laplacian)
     nonlinear_fit: NonlinearFit = field(default_factory=NonlinearFit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
@@ -16,6 +17,7 @@ from qsmprep.interfaces.recon import (
     InvertDipole,
     PhaseQuality,
     ReadEchoes,
+    ReconstructChi,
     ReferenceChi,
     RemoveBackground,
     RemovePhaseOffset,
@@ -32,21 +34,28 @@ def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workfl
     magnitude, phase : (x, y, z, echo); magnitude is not set where the run has none
     reference : one 3-D image for registration
     quality : phase quality, 0 to 1
+    meta : what was done to coils and slices, for the sidecar
     """
-    read = Node(ReadEchoes(te=list(run.te), phase_sign=settings.phase_sign), name="read", mem_gb=_gb(run, 8))
+    read = Node(
+        ReadEchoes(te=list(run.te), phase_sign=settings.phase_sign),
+        name="read",
+        mem_gb=_gb(run, 16 if run.n_coils else 8),
+    )
     for part in ("magnitude", "phase", "real", "imag"):
-        files = [str(path) for echo in run.echoes if (path := getattr(echo, part))]
+        files = [str(path) for image in run.images if (path := getattr(image, part))]
         if files:
             setattr(read.inputs, part, files)
-    read.inputs.volumes = [-1 if echo.volume is None else echo.volume for echo in run.echoes]
+    read.inputs.volumes = [-1 if image.volume is None else image.volume for image in run.images]
+    read.inputs.trait_set(n_coils=run.n_coils, alternating_axis=run.alternating_axis)
+    read.inputs.trait_set(bipolar=run.bipolar, echo_numbers=list(run.echo_numbers), params=asdict(settings.coils))
     if run.phase_scaling is not None:
         read.inputs.scaling = asdict(run.phase_scaling)
     quality = Node(PhaseQuality(te=list(run.te)), name="quality", mem_gb=_gb(run, 6))
-    out = Node(IdentityInterface(["magnitude", "phase", "reference", "quality"]), name="outputnode")
+    out = Node(IdentityInterface(["magnitude", "phase", "reference", "quality", "meta"]), name="outputnode")
     wf = Workflow(name=name)
     wf.connect([
         (read, quality, [("phase", "phase")]),
-        (read, out, [("phase", "phase"), ("reference", "reference")]),
+        (read, out, [("phase", "phase"), ("reference", "reference"), ("meta", "meta")]),
         (quality, out, [("quality", "quality")]),
     ])  # fmt: skip
     if has_magnitude(run):
@@ -59,7 +68,7 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
 
     Inputs
     ------
-    magnitude, phase, reference, quality : from `init_echoes_wf`
+    magnitude, phase, reference, quality, meta : from `init_echoes_wf`
     brain_mask : on the same grid; not set where only the phase quality is to find the mask
     ventricles : prior of the ventricles on the same grid (only for the CSF reference; optional)
 
@@ -69,19 +78,23 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
     r2star [1/s], t2star [s], s0, csf_mask
     """
     te, dipole = list(run.te), {"b0_dir": tuple(run.b0_dir)}
-    fields = ["magnitude", "phase", "reference", "quality", "brain_mask", "ventricles"]
+    fields = ["magnitude", "phase", "reference", "quality", "meta", "brain_mask", "ventricles"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     mask = Node(QsmMask(params=asdict(settings.mask)), name="qsm_mask", mem_gb=_gb(run, 3))
-    offset = Node(RemovePhaseOffset(te=te, bipolar=run.bipolar), name="phase_offset", mem_gb=_gb(run, 10))
-    unwrap = Node(Unwrap(te=te, method=settings.unwrap), name="unwrap", mem_gb=_gb(run, 8))
-    fit = Node(FitField(te=te, b0=run.b0), name="field_fit", mem_gb=_gb(run, 8))
-    background = Node(
-        RemoveBackground(method=settings.background, params=asdict(getattr(settings, settings.background)), **dipole),
-        name="background", mem_gb=_gb(run, 4, grid=6),
+    offset = Node(
+        RemovePhaseOffset(
+            te=te, bipolar=run.bipolar, echo_numbers=list(run.echo_numbers), params=asdict(settings.mcpc3ds)
+        ),
+        name="phase_offset", mem_gb=_gb(run, 10),
     )  # fmt: skip
+    unwrap = Node(Unwrap(te=te, **_algorithm(settings, settings.unwrap)), name="unwrap", mem_gb=_gb(run, 8))
+    fit = Node(
+        FitField(te=te, b0=run.b0, **_algorithm(settings, settings.fieldmap)), name="field_fit", mem_gb=_gb(run, 8)
+    )
+    invert = ReconstructChi if settings.single_step else InvertDipole
     inversion = Node(
-        InvertDipole(method=settings.inversion, params=asdict(getattr(settings, settings.inversion)), **dipole),
-        name="inversion", mem_gb=_gb(run, 3, grid=12),
+        invert(te=te, b0=run.b0, **_algorithm(settings, settings.inversion), **dipole),
+        name="inversion", mem_gb=_gb(run, 3, grid=26 if settings.single_step else 12),
     )  # fmt: skip
     reference = Node(ReferenceChi(method=settings.reference), name="reference", mem_gb=_gb(run, 3))
     names = ["brain_mask", "qsm_mask", "total_field", "residual", "noise", "local_field", "chi", "chi_meta"]
@@ -90,41 +103,62 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
     wf = Workflow(name=name)
     wf.connect([
         (inputs, mask, [("brain_mask", "brain_mask"), ("quality", "quality"), ("reference", "magnitude")]),
-        (inputs, offset, [("phase", "phase")]),
+        (inputs, offset, [("phase", "phase"), ("meta", "earlier")]),
         (mask, offset, [("brain_mask", "mask")]),
         (offset, unwrap, [("phase", "phase")]),
         (mask, unwrap, [("brain_mask", "mask")]),
         (unwrap, fit, [("phase", "phase")]),
         (mask, fit, [("brain_mask", "mask")]),
-        (fit, background, [("field", "field")]),
-        (mask, background, [("qsm_mask", "mask")]),
-        (background, inversion, [("field", "field"), ("mask", "mask")]),
+        (fit, inversion, [("noise", "noise")]),
         (inversion, reference, [("chi", "chi")]),
-        (background, reference, [("mask", "mask")]),
+        (offset, reference, [("meta", "earlier")]),
         (mask, out, [("brain_mask", "brain_mask")]),
         (fit, out, [("field", "total_field"), ("residual", "residual"), ("noise", "noise")]),
-        (background, out, [("field", "local_field"), ("mask", "qsm_mask")]),
         (reference, out, [("chi", "chi"), ("meta", "chi_meta")]),
     ])  # fmt: skip
+    if settings.single_step:
+        wf.connect([(fit, inversion, [("field", "field")]), (mask, inversion, [("qsm_mask", "mask")])])
+        local = inversion
+    else:
+        local = Node(
+            RemoveBackground(**_algorithm(settings, settings.background), **dipole),
+            name="background", mem_gb=_gb(run, 4, grid=6),
+        )  # fmt: skip
+        wf.connect([
+            (fit, local, [("field", "field"), ("noise", "noise")]),
+            (mask, local, [("qsm_mask", "mask")]),
+            (local, inversion, [("field", "field"), ("mask", "mask")]),
+        ])  # fmt: skip
+    wf.connect([
+        (local, reference, [("mask", "mask")]),
+        (local, out, [("field", "local_field"), ("mask", "qsm_mask")]),
+    ])  # fmt: skip
+    if settings.two_pass:
+        wf.connect(inputs, "quality", inversion, "quality")
     if has_magnitude(run):
         wf.connect([(inputs, node, [("magnitude", "magnitude")]) for node in (offset, unwrap, fit, inversion)])
     else:
         mask.inputs.trust_magnitude = False
     if has_magnitude(run) and len(te) > 1:
-        _add_relaxometry(wf, te, _gb(run, 6), csf=settings.reference == "csf")
+        _add_relaxometry(wf, te, settings, _gb(run, 6))
     return wf
 
 
-def _add_relaxometry(wf: Workflow, te: list[float], mem_gb: float, *, csf: bool) -> None:
+def _algorithm(settings: Settings, method: str) -> dict[str, Any]:
+    """Name and keyword arguments of an algorithm, as the interfaces take them."""
+    return {"method": method, "params": settings.parameters(method)}
+
+
+def _add_relaxometry(wf: Workflow, te: list[float], settings: Settings, mem_gb: float) -> None:
     """R2* in the brain mask, and the ventricular CSF that it gates."""
     inputs, mask, out, reference = (wf.get_node(n) for n in ("inputnode", "qsm_mask", "outputnode", "reference"))
-    relax = Node(FitR2star(te=te), name="r2star", mem_gb=mem_gb)
+    relax = Node(FitR2star(te=te, **_algorithm(settings, settings.relaxometry)), name="r2star", mem_gb=mem_gb)
     wf.connect([
         (inputs, relax, [("magnitude", "magnitude")]),
         (mask, relax, [("brain_mask", "mask")]),
         (relax, out, [("r2star", "r2star"), ("t2star", "t2star"), ("s0", "s0")]),
     ])  # fmt: skip
-    if csf:
+    if settings.reference == "csf":
         ventricles = Node(CsfMask(), name="csf_mask", mem_gb=mem_gb)
         wf.connect([
             (inputs, ventricles, [("ventricles", "ventricles")]),

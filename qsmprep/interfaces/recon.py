@@ -24,6 +24,7 @@ class ReadEchoesInput(InputSpec):
     n_coils = traits.Int(0, usedefault=True, desc="coils to combine; 0 where the scanner has done it")
     bipolar = traits.Enum(False, True, None, usedefault=True, desc="None: the data decide")
     echo_numbers = traits.List(traits.Int, desc="places of the echoes in the echo train")
+    params = traits.Dict(usedefault=True, desc="further keyword arguments of `combine_coils`")
 
 
 class ReadEchoesOutput(TraitedSpec):
@@ -48,7 +49,7 @@ class ReadEchoes(StageInterface):
         if given.n_coils:
             magnitude, phase, record = combine_coils(
                 read, given.n_coils, tuple(given.te), voxel_size_of(like),
-                bipolar=given.bipolar, echo_numbers=given.echo_numbers or None,
+                bipolar=given.bipolar, echo_numbers=given.echo_numbers or None, **given.params,
             )  # fmt: skip
             meta["CoilCombination"] = record
         else:
@@ -175,7 +176,7 @@ class FitField(StageInterface):
         given = self.inputs
         fit = map_field(
             load(given.phase), load(given.magnitude), load_mask(given.mask), tuple(given.te), given.b0,
-            method=given.method, **given.params,
+            voxel_size_of(given.phase), method=given.method, **given.params,
         )  # fmt: skip
         for name in ("field", "residual", "noise"):
             self._save(runtime, name, getattr(fit, name), given.phase)

@@ -1,6 +1,10 @@
+import inspect
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
+from qsmprep.parameters import Coils, Mcpc3ds
 from qsmprep.qsm.combine import alternating_axis, combine_coils, mcpc3ds, remove_alternation
 
 B0 = 42.577478518 * 3
@@ -294,3 +298,10 @@ def test_steep_fields_noise_and_few_flipped_slices_are_no_alternation(sphere, he
     assert alternating_axis(sphere.wrap(2 * np.pi / 3.1 * z + 0.2 * noise).astype(np.float32), h.mask * 1.0)[0] is None
     some = np.where(np.arange(56) % 7 == 3, np.pi, 0)
     assert alternating_axis(sphere.wrap(0.05 * z + some).astype(np.float32), h.mask * 1.0) == (None, [2])
+
+
+@pytest.mark.parametrize(("function", "table"), [(mcpc3ds, Mcpc3ds), (combine_coils, Coils)])
+def test_parameters_of_the_tables_are_the_keywords(function, table):
+    data = {"bipolar", "echo_numbers"}
+    found = inspect.signature(function).parameters.values()
+    assert asdict(table()) == {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in data}

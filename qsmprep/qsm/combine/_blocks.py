@@ -41,8 +41,8 @@ def wrap(angle: NDArray[np.generic]) -> Float:
 
 
 def block_factor(voxel_size: Sequence[float], sigma_mm: float) -> tuple[int, int, int]:
-    """Voxels along the sides of a block: as many as fit into 2 mm, and into a quarter of the Gaussian."""
-    x, y, z = (max(1, int(min(BLOCK_MM, sigma_mm / 4) / v + 1e-3)) for v in voxel_size)
+    """Voxels along the sides of a block: as many as fit into 2 mm, and into 0.4 of the Gaussian's deviation."""
+    x, y, z = (max(1, int(min(BLOCK_MM, 0.4 * sigma_mm) / v + 1e-3)) for v in voxel_size)
     return x, y, z
 
 

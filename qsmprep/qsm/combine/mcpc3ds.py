@@ -38,7 +38,7 @@ def mcpc3ds(
     mask: NDArray[np.generic] | None = None,
     voxel_size: Sequence[float] = (1.0, 1.0, 1.0),
     *,
-    sigma_mm: float = 10.0,
+    sigma_mm: float = 7.0,
     bipolar: bool | None = False,
     echo_numbers: Sequence[int] | None = None,
 ) -> Combined:
@@ -62,7 +62,8 @@ def mcpc3ds(
         Where the offset is estimated; it is subtracted everywhere. Default: the whole volume.
     voxel_size : 3 floats [mm]
     sigma_mm : float [mm]
-        Standard deviation of the Gaussian that smooths the offset.
+        Standard deviation of the Gaussian that smooths the offset. More leaves a bias at the rim of the mask, less
+        takes with it what does not grow with TE for other reasons (flow, dephasing next to air).
     bipolar : bool or None
         Whether even echoes are read opposite to odd ones. None lets the data decide: whether what an echo differs by
         from what its neighbours foretell is a ramp that alternates. Three echoes cannot show that it alternates (they
