@@ -8,9 +8,21 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .._grid import Bool, Float
+from .ismv import ismv
+from .lbv import lbv
+from .pdf import pdf
+from .resharp import resharp
+from .sharp import sharp
 from .vsharp import vsharp
 
-METHODS: dict[str, Callable[..., tuple[Float, Bool]]] = {"vsharp": vsharp}
+METHODS: dict[str, Callable[..., tuple[Float, Bool]]] = {
+    "vsharp": vsharp,
+    "sharp": sharp,
+    "resharp": resharp,
+    "ismv": ismv,
+    "lbv": lbv,
+    "pdf": pdf,
+}
 
 
 def remove_background(
@@ -20,6 +32,7 @@ def remove_background(
     b0_dir: Sequence[float],
     *,
     method: str = "vsharp",
+    noise: NDArray[Any] | None = None,
     **params: Any,
 ) -> tuple[Float, Bool]:
     """Remove the field of sources outside the mask with the named method.
@@ -31,7 +44,10 @@ def remove_background(
     voxel_size : 3 floats [mm]
     b0_dir : 3 floats
         Direction of B0 in voxel axes.
-    method : "vsharp"
+    method : str
+        One of `METHODS`.
+    noise : (x, y, z) array [ppm], optional
+        Standard error of the field, infinite where it is not to be trusted.
     **params
         Keyword arguments of that method.
 
@@ -47,7 +63,7 @@ def remove_background(
     """
     if method not in METHODS:
         raise ValueError(f"unknown background removal {method!r}, expected one of {', '.join(METHODS)}")
-    return METHODS[method](total_field, mask, voxel_size, b0_dir, **params)
+    return METHODS[method](total_field, mask, voxel_size, b0_dir, noise=noise, **params)
 
 
-__all__ = ["METHODS", "remove_background", "vsharp"]
+__all__ = ["METHODS", "ismv", "lbv", "pdf", "remove_background", "resharp", "sharp", "vsharp"]

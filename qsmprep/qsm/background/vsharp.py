@@ -7,28 +7,10 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .. import _fft
-from .._grid import Bool, Float, as_direction, as_mask, as_volume, as_voxel_size, mask_box
-
-
-def _sphere(radius: float, voxel_size: Sequence[float]) -> Float:
-    """Sphere [mm] of voxels whose centre lies within the radius; its sum is 1."""
-    reach = [int(radius / v + 1e-6) for v in voxel_size]
-    axes = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
-    distance2 = sum((axis * v) ** 2 for axis, v in zip(axes, voxel_size, strict=True))
-    ball = (np.asarray(distance2) <= radius**2 * (1 + 1e-6)).astype(np.float32)
-    return np.asarray(ball / ball.sum(), np.float32)
-
-
-def _mean_spectrum(radius: float, voxel_size: Sequence[float], grid: Sequence[int]) -> Float:
-    """Spectrum of the sphere centred on the origin; real, since the sphere is symmetric."""
-    ball = _sphere(radius, voxel_size)
-    kernel = np.zeros(tuple(grid), np.float32)
-    kernel[: ball.shape[0], : ball.shape[1], : ball.shape[2]] = ball
-    kernel = np.roll(kernel, [-(n // 2) for n in ball.shape], (0, 1, 2))
-    return np.ascontiguousarray(_fft.forward(kernel).real)
+from .._grid import Bool, Float
+from ._spheres import Region, mean_spectrum
 
 
 @numba.njit(parallel=True, cache=True)
@@ -58,6 +40,7 @@ def vsharp(
     voxel_size: Sequence[float],
     b0_dir: Sequence[float] = (0.0, 0.0, 1.0),
     *,
+    noise: NDArray[np.generic] | None = None,
     radius_max_mm: float = 12.0,
     radius_min_mm: float = 1.0,
     step_mm: float = 1.0,
@@ -74,7 +57,10 @@ def vsharp(
         Values outside `mask` are not read.
     mask : (x, y, z) bool array
     voxel_size : 3 floats [mm]
-    b0_dir : ignored, the method does not depend on it
+    b0_dir : 3 floats
+        Not used: spheres look alike from everywhere.
+    noise : (x, y, z) array [ppm], optional
+        Not used by this method.
     radius_max_mm, radius_min_mm, step_mm : float [mm]
         Largest and smallest radius and the step between them. A radius below one voxel becomes one voxel.
     threshold : float
@@ -96,19 +82,12 @@ def vsharp(
     Schweser F, et al. NeuroImage 2011;54:2789. https://doi.org/10.1016/j.neuroimage.2010.10.070
     Wu B, et al. Magn Reson Med 2012;67:137. https://doi.org/10.1002/mrm.23000
     """
-    field = as_volume(total_field, "total field")
-    flags = as_mask(mask, field.shape)
-    sizes = as_voxel_size(voxel_size)
-    as_direction(b0_dir)
+    region = Region(total_field, mask, voxel_size, b0_dir)
+    sizes, total, distance = region.sizes, region.total, region.distance()
     radii = _radii(radius_max_mm, radius_min_mm, step_mm, sizes)
-    box = mask_box(flags)
-    inside = flags[box]
-    # to the nearest voxel centre outside: a sphere fits if its radius is smaller
-    distance = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=sizes)[1:-1, 1:-1, 1:-1].astype(np.float32)
     fitting = [r for r in radii if distance.max() > r * (1 + 1e-5)]
     if not fitting:
         raise ValueError(f"the mask has no room for a sphere of {radii[-1]:g} mm, the smallest of V-SHARP")
-    total = np.where(inside, field[box], np.float32(0))
     # means are taken only where the sphere lies in the box, so they never reach around it; the deconvolution does
     grid = _fft.padded_shape(total.shape, sizes, fitting[0])
     spectrum = _fft.forward(total, grid)
@@ -116,7 +95,7 @@ def vsharp(
     largest: Float | None = None
     larger = np.float32(np.inf)
     for radius in fitting:
-        mean = _mean_spectrum(radius, sizes, grid)
+        mean = mean_spectrum(radius, sizes, grid)
         largest = mean if largest is None else largest
         bound = np.float32(radius * (1 + 1e-5))
         _take(high_pass, total, _fft.inverse(spectrum * mean, grid), distance, larger, bound)
@@ -129,7 +108,4 @@ def vsharp(
     high_pass_spectrum = _fft.forward(high_pass, grid)
     high_pass_spectrum *= undone
     local = _fft.inverse(high_pass_spectrum, grid)[: total.shape[0], : total.shape[1], : total.shape[2]]
-    local_field, valid_mask = np.zeros_like(field), np.zeros_like(flags)
-    local_field[box] = np.where(valid, local, np.float32(0))
-    valid_mask[box] = valid
-    return local_field, valid_mask
+    return region.result(local, valid)

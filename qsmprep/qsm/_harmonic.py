@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .._grid import Bool, Float
+from ._grid import Bool, Float
 
 FACES, EDGES = 1, 2  # neighbours that a voxel's Laplacian may take: those across faces, or across edges as well
 COARSEST = 8  # voxels along the longest axis of the coarsest grid
