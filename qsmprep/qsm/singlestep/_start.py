@@ -12,7 +12,7 @@ from scipy import ndimage
 from .._grid import Bool, Float, as_mask, as_volume, mask_box
 from .._weights import data_weight, field_noise, magnitude_weight, noise_level
 from ..dipole import forward_field
-from ._harmonic import fill_from_neighbours, harmonic_extension
+from .._harmonic import fill_from_neighbours, harmonic_extension
 
 TRUSTED = 0.05  # a voxel whose weight is less says nothing of the background
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qsmprep.qsm.singlestep._harmonic import fill_from_neighbours, harmonic_extension
+from qsmprep.qsm._harmonic import fill_from_neighbours, harmonic_extension
 
 
 def ellipsoid(shape):
