@@ -1,7 +1,12 @@
+import json
+from pathlib import Path
+
+import nibabel as nib
 import numba
 import numpy as np
 import pytest
 
+from qsmprep.qsm.combine import mcpc3ds
 from qsmprep.qsm.fieldmap import METHODS, map_field
 from qsmprep.qsm.unwrap import unwrap
 
@@ -10,6 +15,7 @@ HERTZ = 42.577478518 * B0
 TE = np.array([0.004, 0.009, 0.014, 0.02])
 SHAPE = (20, 20, 20)
 ALL = np.ones(SHAPE, bool)
+CROP = Path(__file__).resolve().parents[3] / "shared/data/romeo_crop/sub-01/anat"
 both = pytest.mark.parametrize("method", METHODS)
 
 
@@ -205,3 +211,21 @@ def test_unknown_method_is_refused():
     _, phase, magnitude = signal()
     with pytest.raises(ValueError, match="unknown field mapping"):
         map_field(phase, magnitude, ALL, TE, B0, method="best")
+
+
+@pytest.mark.skipif(not CROP.is_dir(), reason=f"{CROP} is not there")
+def test_on_real_tissue_the_noise_is_the_fields_roughness_and_little_is_not_trusted():
+    """7 T, 0.5 x 0.5 x 1 mm, three echoes: white matter and cortex around the falx, with veins."""
+    images = {
+        part: [CROP / f"sub-01_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3)] for part in ("mag", "phase")
+    }
+    magnitude, phase = (np.stack([nib.load(f).get_fdata() for f in images[part]], -1) for part in ("mag", "phase"))
+    te = [json.loads(Path(str(f).replace(".nii.gz", ".json")).read_text())["EchoTime"] for f in images["phase"]]
+    phase *= np.pi / np.abs(phase).max()
+    mask, size = np.ones(phase.shape[:3], bool), nib.load(images["mag"][0]).header.get_zooms()[:3]
+    combined = mcpc3ds(phase, magnitude, te, mask, size).phase
+    fit = map_field(unwrap(combined, magnitude, mask, te), magnitude, mask, te, 7.0, size)
+    assert 0.002 < np.isinf(fit.noise).mean() < 0.02
+    bend = fit.field[2:] - 2 * fit.field[1:-1] + fit.field[:-2]
+    roughness = 1.4826 * np.median(np.abs(bend)) / np.sqrt(6)
+    assert 0.6 * roughness < np.median(fit.noise) < 1.1 * roughness
