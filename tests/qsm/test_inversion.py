@@ -8,8 +8,20 @@ GEOMETRIES = [
     ((64, 64, 56), (1.0, 1.0, 1.0), (0.3, -0.5, 0.8)),
     ((80, 80, 28), (0.8, 0.8, 2.0), (0.0, 0.34, 0.94)),
 ]
-METHODS = ("rts", "tv")
-LIMITS = {"rts": (0.35, 0.15), "tv": (0.29, 0.10)}
+# error and deviation of the slope from 1, at a noise of 1 ppb on spheres of 60 to 180 ppb; with 2 mm slices, where the
+# surface of the spheres falls between voxels, the error may be 1.6 times as large
+LIMITS = {
+    "hdqsm": (0.24, 0.06),
+    "nltv": (0.26, 0.08),
+    "rts": (0.32, 0.05),
+    "tikhonov": (0.36, 0.15),
+    "tikhonov_iterative": (0.44, 0.13),
+    "tkd": (0.68, 0.13),
+    "tv": (0.29, 0.08),
+}
+METHODS = tuple(LIMITS)
+DOUBLE = {name: {"gradient_step": 1 / 30} for name in ("hdqsm", "nltv", "tv")}  # the speed of twice the field
+DOUBLE["rts"] = {"gradient_step": 0.04, "mu": 20.0}
 
 
 def noisy(h, sd=0.001):
@@ -29,8 +41,7 @@ def test_susceptibility_of_spheres_is_recovered(head, method, shape, voxel_size,
     error, slope = compare(chi, h.chi, h.mask)
     assert chi.dtype == np.float32
     assert not chi[~h.mask].any()
-    # slices of 2 mm: the surface of the spheres falls between voxels
-    assert error < LIMITS[method][0] * (1.4 if voxel_size[2] > 1 else 1)
+    assert error < LIMITS[method][0] * (1.6 if voxel_size[2] > 1 else 1)
     assert slope == pytest.approx(1, abs=LIMITS[method][1])
 
 
@@ -47,18 +58,34 @@ def test_wrong_b0_direction_is_worse(head, method):
 def test_sign_follows_the_field(head, method):
     h = head()
     chi = invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method)
-    assert chi[h.chi > 0.09].mean() > 0.08
+    assert chi[h.chi > 0.09].mean() > 0.07
     assert chi[h.chi < -0.05].mean() < -0.03
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_doubling_field_and_regularisation_doubles_chi(head, method):
+def test_strength_of_the_regularisation_follows_the_noise(head, method):
+    """Twice the field has twice the noise: were the regularisation to keep its weight, χ would be less than twice."""
     h = head((48, 48, 48))
     field = noisy(h)
-    double = {"gradient_step": 0.04, "mu": 20.0} if method == "rts" else {"gradient_step": 1 / 30}
+    speed = dict(DOUBLE.get(method, {}))
     one = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method)
-    two = invert(2 * field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **double)
-    assert np.allclose(two, 2 * one, atol=1e-3)
+    if method == "nltv":
+        speed["phase_per_ppm"] = 8.0
+    two = invert(2 * field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **speed)
+    if method.startswith("tikhonov"):  # the weight is relative to the squared dipole, so that more noise is more blur
+        assert compare(two, 2 * one, h.mask)[1] == pytest.approx(0.93, abs=0.05)
+    else:
+        assert np.allclose(two, 2 * one, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_default_holds_from_little_noise_to_much(head, method):
+    h = head((56, 56, 48))
+    errors = [compare(invert(noisy(h, sd), h.mask, (1, 1, 1), (0, 0, 1), method=method), h.chi, h.mask)[0]
+              for sd in (0.0005, 0.004)]  # fmt: skip
+    truncated = compare(invert(noisy(h, 0.004), h.mask, (1, 1, 1), (0, 0, 1), method="tkd"), h.chi, h.mask)[0]
+    assert errors[0] < 1.25 * LIMITS[method][0]
+    assert errors[1] <= truncated
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -72,6 +99,30 @@ def test_mask_that_touches_the_edge_of_the_volume_gives_the_same_chi(head, metho
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_field_where_noise_is_infinite_does_not_matter(head, method):
+    h = head((48, 48, 48))
+    field, noise = noisy(h), np.full(h.mask.shape, 0.001, np.float32)
+    noise[20:26, 18:24, 20:26] = np.inf
+    nonsense = np.where(np.isinf(noise), np.nan, field)
+    plain = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise)
+    assert np.array_equal(invert(nonsense, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise), plain)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("tkd", "tikhonov")])
+def test_noise_tells_bad_field_values_from_good_ones(head, method):
+    h = head()
+    field, noise = noisy(h), np.full(h.mask.shape, 0.001, np.float32)
+    spoiled = np.zeros_like(h.mask)
+    spoiled[28:36, 14:22, 20:28] = True
+    elsewhere = h.mask & ~spoiled
+    clean = compare(invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise), h.chi, elsewhere)[0]
+    field[spoiled] += np.random.default_rng(1).normal(0, 0.3, spoiled.sum())
+    noise[spoiled] = 0.3
+    weighted = compare(invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise), h.chi, elsewhere)[0]
+    assert weighted < 1.3 * clean + 0.02
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("tkd", "tikhonov", "hdqsm")])
 def test_magnitude_tells_bad_field_values_from_good_ones(head, method):
     h = head()
     field, magnitude = noisy(h), np.ones((*h.mask.shape, 2), np.float32)
@@ -94,5 +145,6 @@ def test_bad_input_is_refused(head, method):
         invert(h.local, h.mask[1:], (1, 1, 1), (0, 0, 1), method=method)
     with pytest.raises(ValueError, match="NaN"):
         invert(np.full_like(h.local, np.nan), h.mask, (1, 1, 1), (0, 0, 1), method=method)
-    with pytest.raises(ValueError, match="magnitude has shape"):
-        invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method, magnitude=np.ones((3, 3, 3)))
+    if method not in ("tkd", "tikhonov"):  # they do not look at it
+        with pytest.raises(ValueError, match="magnitude has shape"):
+            invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method, magnitude=np.ones((3, 3, 3)))

@@ -86,6 +86,7 @@ class Splitting:
             )
             stage.split(predicted, self.data, stage.penalty, stage.penalty)
             self.smooth_goal, self.data_goal = chi, predicted
+            del chi, predicted  # the goals' only other names: they are let go as soon as they are used
             if moved <= stage.tolerance**2 * size:
                 return iteration
         return stage.max_iterations - 1
