@@ -50,16 +50,17 @@ def fit_twice(
     scale = float(np.median(strength[flags])) or float(strength[flags].max()) or 1.0
     strength = strength / np.float32(scale)
     sigma = signal_noise(phase, strength, flags, times)
+    find_offset = offset_mm > 0 and times.size > 1 and not intercept
     shift = spread = np.zeros(flags.shape, np.float32)
     fit = fit_lines(phase, strength, flags, times, sigma, spread, shift, dephasing, intercept, nonlinear)
     if dephasing > 0:
         spread = field_spread(fit[0], flags)
-    if offset_mm > 0 and times.size > 1 and not intercept:
+    if find_offset:
         # a steep field bends the phase of the last echo, and with it what looks like an offset
+        offset, known = fit[4:]
         bent = np.float32(dephasing) * (spread * np.float32(times[-1])) ** 3
-        weight = fit[5] / (1 + fit[5] * bent**2)
-        shift = left_offset(fit[4], weight, flags, voxel_size, offset_mm)
-    if dephasing > 0 or shift is not spread:
+        shift = left_offset(offset, known / (1 + known * bent**2), flags, voxel_size, offset_mm)
+    if dephasing > 0 or find_offset:
         fit = fit_lines(phase, strength, flags, times, sigma, spread, shift, dephasing, intercept, nonlinear)
     slope, residual, misfit, error = fit[:4]
     per_ppm = np.float32(TWO_PI * hertz_per_ppm(b0))
