@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def read_grid(path: Path) -> Grid:
 
 
 def read_values(path: Path) -> Values:
-    """Read all of an image: that it is whole, finite, and its range. One file is held in memory at a time.
+    """Read all of an image: that it is whole, finite, and its range. One volume is held in memory at a time.
 
     Raises
     ------
@@ -118,36 +119,44 @@ def read_values(path: Path) -> Values:
     import nibabel as nib
 
     image: Any = nib.load(path)
-    proxy = image.dataobj
+    dtype, size = image.get_data_dtype(), math.prod(image.shape)
+    if dtype.kind == "c":
+        raise InputError(f"{path} holds complex numbers; expected part-phase and part-mag, or part-real and part-imag")
+    if size == 0 or dtype.names:
+        raise InputError(f"{path} holds no plain numbers (data type {dtype})")
+    # a step that shares no factor with the shape visits all rows and slices
+    step = max(1, size // SAMPLE) | 1
+    bad, ends, samples, constant = 0, [], [], []
     try:
-        if path.name.endswith(".gz"):
-            # all of the stream at once: that checks its checksum, which reading up to the last voxel does not
-            proxy = type(image).from_bytes(gzip.decompress(path.read_bytes())).dataobj
-        raw = np.asanyarray(proxy.get_unscaled())
+        for place, volume in _volumes(path, image):
+            finite = np.isfinite(volume) if dtype.kind == "f" else None
+            bad += 0 if finite is None else int(volume.size - finite.sum())
+            ends += [float(volume.min()), float(volume.max())]
+            samples.append(volume.ravel(order="K")[::step].astype(np.float64))
+            if place and ends[-2] == ends[-1]:
+                constant.append(" of coil ".join(str(n + 1) for n in place))
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(
             f"{path} is cut off or damaged: its header promises {_times(image.shape)} voxels, but they cannot all be "
             f"read ({_one_line(error)}). Copy or convert it again"
         ) from None
-    if np.iscomplexobj(raw):
-        raise InputError(f"{path} holds complex numbers; expected part-phase and part-mag, or part-real and part-imag")
-    if raw.size == 0 or raw.dtype.names:
-        raise InputError(f"{path} holds no plain numbers (data type {raw.dtype})")
-    if raw.dtype.kind == "f":
-        bad = sum(int(np.size(plane) - np.isfinite(plane).sum()) for plane in np.moveaxis(raw, -1, 0))
-        if bad:
-            raise InputError(f"{path} has {bad} of {raw.size} voxels that are NaN or infinite; expected numbers")
-    if raw.ndim > 3:
-        for place in np.ndindex(raw.shape[3:]):
-            if raw[(..., *place)].min() == raw[(..., *place)].max():
-                number = " of coil ".join(str(n + 1) for n in place)
-                raise InputError(f"{path}: volume {number} is constant; expected values that vary")
-    slope, inter = float(proxy.slope), float(proxy.inter)
-    ends = [float(raw.min()) * slope + inter, float(raw.max()) * slope + inter]
-    # a step that shares no factor with the shape visits all rows and slices
-    step = max(1, raw.size // SAMPLE) | 1
-    sample = raw.ravel(order="K")[::step].astype(np.float64) * slope + inter
-    return Values(min(ends), max(ends), sample)
+    if bad:
+        raise InputError(f"{path} has {bad} of {size} voxels that are NaN or infinite; expected numbers")
+    if constant:
+        raise InputError(f"{path}: volume {constant[0]} is constant; expected values that vary")
+    return Values(min(ends), max(ends), np.concatenate(samples))
+
+
+def _volumes(path: Path, image: Any) -> Iterator[tuple[tuple[int, ...], npt.NDArray[Any]]]:
+    """Index beyond the third axis and (x, y, z) volume, in the order of the file and to its very end."""
+    further = image.shape[3:]
+    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        proxy = type(image).from_stream(stream).dataobj
+        for number in range(math.prod(further)):
+            place = tuple(int(n) for n in np.unravel_index(number, further, order="F")) if further else ()
+            yield place, np.asanyarray(proxy[(..., *place)])
+        while stream.read(1 << 20):  # a compressed stream checks its sum at the end only
+            pass
 
 
 def read_volume(path: Path, index: int | None) -> npt.NDArray[np.float32]:

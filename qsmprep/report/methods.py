@@ -139,6 +139,8 @@ def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -
 def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     multi = sum(1 for run in runs if len(run["echoes"]) > 1)
     text = ""
+    if any(echo.get("coils") for run in runs for echo in run["echoes"]):
+        text += "Images of single coils were combined, matched in phase and weighted by the square of their magnitude. "
     if multi:
         text += "Phase offsets were removed with MCPC-3D-S [@eckstein2018]. "
     if settings.get("unwrap", "romeo") == "romeo":

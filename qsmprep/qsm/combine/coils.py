@@ -57,7 +57,7 @@ class _Coils:
             add_coil(phase, magnitude, offset, between, opposite, total, square)
         if not square.any():
             raise ValueError("no signal: the magnitude of every coil is 0 everywhere")
-        return np.sqrt(square), np.angle(total)
+        return np.sqrt(square, out=square), np.angle(total)
 
 
 def combine_coils(
