@@ -14,7 +14,21 @@ UNWRAP_METHODS = ("romeo", "laplacian")
 FIELDMAP_METHODS = ("nonlinear_fit", "linear_fit")
 BACKGROUND_METHODS = ("vsharp", "sharp", "resharp", "ismv", "lbv", "pdf")
 SINGLE_STEP_METHODS: tuple[str, ...] = ("tfi",)  # from the total field at once; they take the place of both stages
-INVERSION_METHODS = ("hdqsm", "mtv", "nltv", "rts", "tikhonov", "tikhonov_iterative", "tkd", "tv", *SINGLE_STEP_METHODS)
+INVERSION_METHODS = (
+    "mtv",
+    "tv",
+    "rts",
+    "medi",
+    "hdqsm",
+    "nltv",
+    "starqsm",
+    "ilsqr",
+    "ndi",
+    "tikhonov_iterative",
+    "tikhonov",
+    "tkd",
+    *SINGLE_STEP_METHODS,
+)
 RELAXOMETRY_METHODS = ("loglinear", "arlo", "nonlinear")
 
 
@@ -93,6 +107,7 @@ class LinearFit(Params):
 
     may_be_zero = ("dephasing", "offset_mm")
 
+    intercept: bool = False
     dephasing: float = 0.1
     offset_mm: float = 5.0
     noise_max_ppm: float = 0.006
@@ -186,7 +201,10 @@ class Rts(Params):
 class Tv(Params):
     """Total-variation inversion."""
 
+    may_be_zero = ("outside_weight",)
+
     weight: float = 1.2e-4
+    outside_weight: float = 0.3
     isotropic: bool = True
     gradient_step: float = 1 / 60
     mu_data: float = 0.1
@@ -199,7 +217,10 @@ class Tv(Params):
 class Nltv(Params):
     """Non-linear total-variation inversion (FANSI)."""
 
+    may_be_zero = ("outside_weight",)
+
     weight: float = 1.2e-4
+    outside_weight: float = 0.3
     isotropic: bool = False
     gradient_step: float = 1 / 60
     mu_data: float = 0.1
@@ -212,9 +233,12 @@ class Nltv(Params):
 class Hdqsm(Params):
     """HD-QSM: total variation with absolute residuals first, squared ones then."""
 
+    may_be_zero = ("outside_weight",)
+
     weight: float = 1.2e-4
     weight_absolute: float = 0.12
     outlier: float = 20.0
+    outside_weight: float = 0.3
     isotropic: bool = False
     gradient_step: float = 1 / 60
     mu_data: float = 0.1
@@ -326,6 +350,60 @@ class Tfi(Params):
 
 
 @dataclass(frozen=True)
+class Medi(Params):
+    """MEDI: weights of the variation off the magnitude's edges, and of the CSF's uniformity."""
+
+    may_be_zero = ("edge_share", "csf_weight")
+
+    weight: float = 1.5e-4
+    edge_share: float = 0.3
+    csf_weight: float = 1.0
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.2
+    max_iterations: int = 60
+    tolerance: float = 0.04
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Ndi(Params):
+    """NDI: Tikhonov regularisation, and the iterations that stop it before it fits the noise."""
+
+    may_be_zero = ("regularization",)
+
+    regularization: float = 1e-4
+    iterations: int = 30
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Starqsm(Params):
+    """STAR-QSM: weights of the variation for strong sources and for the rest."""
+
+    weight_strong: float = 1e-2
+    weight: float = 1e-4
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.1
+    iterations_strong: int = 12
+    max_iterations: int = 60
+    tolerance: float = 0.07
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
+class Ilsqr(Params):
+    """iLSQR: smoothness of the least squares, and where in k-space streaks are looked for."""
+
+    weight: float = 2e-5
+    threshold: float = 0.1
+    edge_share: float = 0.3
+    lsqr_iterations: int = 30
+    streak_iterations: int = 20
+    tolerance: float = 0.01
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
 class Mask(Params):
     """Mask for the inversion: least phase quality (0 to 1) a voxel at the rim needs to stay in."""
 
@@ -363,6 +441,10 @@ class Tables:
     tikhonov: Tikhonov = field(default_factory=Tikhonov)
     tikhonov_iterative: TikhonovIterative = field(default_factory=TikhonovIterative)
     mtv: Mtv = field(default_factory=Mtv)
+    medi: Medi = field(default_factory=Medi)
+    ndi: Ndi = field(default_factory=Ndi)
+    starqsm: Starqsm = field(default_factory=Starqsm)
+    ilsqr: Ilsqr = field(default_factory=Ilsqr)
     tfi: Tfi = field(default_factory=Tfi)
     loglinear: Loglinear = field(default_factory=Loglinear)
     arlo: Arlo = field(default_factory=Arlo)

@@ -111,7 +111,7 @@ def test_values_out_of_range_are_explained(values, words):
 
 
 # what a stage is given as data, not as a parameter
-DATA = {"noise", "magnitude", "phase_per_ppm", "b0", "intercept"}
+DATA = {"noise", "magnitude", "phase_per_ppm", "csf"}
 PACKAGES = {
     "background": BACKGROUND_METHODS,
     "fieldmap": FIELDMAP_METHODS,

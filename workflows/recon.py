@@ -166,6 +166,7 @@ def _add_relaxometry(wf: Workflow, te: list[float], settings: Settings, mem_gb: 
             (relax, ventricles, [("r2star", "r2star")]),
             (ventricles, reference, [("mask", "region")]),
             (ventricles, out, [("mask", "csf_mask")]),
+            *([(ventricles, wf.get_node("inversion"), [("mask", "csf")])] if settings.inversion == "medi" else []),
         ])  # fmt: skip
 
 

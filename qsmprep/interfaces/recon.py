@@ -222,6 +222,7 @@ class InvertInput(StageInput):
     field = File(exists=True, mandatory=True, desc="local field [ppm]; the total one of a single-step method")
     noise = File(exists=True, desc="of the field [ppm]")
     magnitude = File(exists=True, desc="(x, y, z, echo)")
+    csf = File(exists=True, desc="ventricular CSF, for MEDI+0")
     quality = File(exists=True, desc="phase quality, 0 to 1; where it is set, two passes are made")
     te = traits.List(traits.Float, mandatory=True, desc="[s]")
     b0 = traits.Float(mandatory=True, desc="[T]")
@@ -279,6 +280,7 @@ def _chi(given, invert):
         "noise": load(given.noise),
         "magnitude": magnitude,
         "phase_per_ppm": phase_per_ppm(given.te, given.b0, magnitude, mask),
+        **({"csf": load_mask(given.csf)} if given.csf else {}),
         **given.params,
     }
     field, geometry = load(given.field), (voxel_size_of(given.field), given.b0_dir)

@@ -10,18 +10,26 @@ from numpy.typing import NDArray
 from .._grid import Float
 from ..constants import PHASE_PER_PPM
 from .hdqsm import hdqsm
+from .ilsqr import ilsqr
+from .medi import medi
 from .mtv import mtv
+from .ndi import ndi
 from .nltv import nltv
 from .rts import rts
+from .starqsm import starqsm
 from .tikhonov import tikhonov, tikhonov_iterative
 from .tkd import tkd
 from .tv import tv
 
 METHODS: dict[str, Callable[..., Float]] = {
     "hdqsm": hdqsm,
+    "ilsqr": ilsqr,
+    "medi": medi,
     "mtv": mtv,
+    "ndi": ndi,
     "nltv": nltv,
     "rts": rts,
+    "starqsm": starqsm,
     "tikhonov": tikhonov,
     "tikhonov_iterative": tikhonov_iterative,
     "tkd": tkd,
@@ -35,10 +43,11 @@ def invert(
     voxel_size: Sequence[float],
     b0_dir: Sequence[float],
     *,
-    method: str = "rts",
+    method: str = "mtv",
     noise: NDArray[Any] | None = None,
     magnitude: NDArray[Any] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
+    csf: NDArray[Any] | None = None,
     **params: Any,
 ) -> Float:
     """Susceptibility from the local field with the named method.
@@ -59,6 +68,8 @@ def invert(
         Weights the data where `noise` is None; tells edges to methods that look for them.
     phase_per_ppm : float [rad/ppm]
         Phase that 1 ppm makes at the effective echo time, 2π γ B0 TE: non-linear methods wrap the field with it.
+    csf : (x, y, z) bool array, optional
+        Ventricular CSF, for the one method that can make it uniform ("medi").
     **params
         Keyword arguments of that method.
 
@@ -73,8 +84,12 @@ def invert(
     """
     if method not in METHODS:
         raise ValueError(f"unknown inversion {method!r}, expected one of {', '.join(METHODS)}")
-    data = {"noise": noise, "magnitude": magnitude, "phase_per_ppm": phase_per_ppm}
+    data: dict[str, Any] = {"noise": noise, "magnitude": magnitude, "phase_per_ppm": phase_per_ppm}
+    if csf is not None:
+        if method != "medi":
+            raise ValueError(f"only medi takes a CSF mask, not {method!r}")
+        data["csf"] = csf
     return METHODS[method](local_field, mask, voxel_size, b0_dir, **data, **params)
 
 
-__all__ = ["METHODS", "hdqsm", "invert", "mtv", "nltv", "rts", "tikhonov", "tikhonov_iterative", "tkd", "tv"]
+__all__ = ["METHODS", "invert", *METHODS]

@@ -12,16 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from .._grid import Bool, Float, as_echoes, as_voxel_size
+from .._grid import Float, as_voxel_size
 from .._weights import effective_weight
 from ..constants import PHASE_PER_PPM
 from ._admm import RELAX, Splitting, Stage
+from ._edges import voxel_kinds
 from ._splitting import split_data
 from ._variation import Problem
 
-OUTSIDE, INSIDE, EDGE = 0, 1, 2
 MODEL_ERROR = 6e-4  # [ppm], by which a field map without noise would still be off
 
 
@@ -106,33 +105,7 @@ def mtv(
 
     strength = effective_weight(weight, float(np.hypot(problem.noise, MODEL_ERROR)))
     stage = Stage(split, strength, gradient_step, mu_data, True, max_iterations, tolerance)
-    kind = problem.padded(_kinds(magnitude, problem, sizes, edge_share))
+    kind = voxel_kinds(magnitude, problem, sizes, edge_share)
     splitting = Splitting(problem, sizes, b0_dir, kind=kind, factor=(outside_weight, 1.0, edge_weight))
     splitting.run(stage)
     return problem.result(splitting.susceptibility(stage))
-
-
-def _kinds(
-    magnitude: NDArray[np.generic] | None, problem: Problem, voxel_size: Sequence[float], share: float
-) -> NDArray[np.uint8]:
-    """Of every voxel in the box of the mask: outside, inside, or on an edge of the magnitude."""
-    inside: Bool = problem.mask[problem.box]
-    kinds = np.where(inside, np.uint8(INSIDE), np.uint8(OUTSIDE))
-    if magnitude is None or share == 0:
-        return kinds
-    echoes = as_echoes(magnitude, "magnitude")[problem.box]
-    strength = np.where(inside, np.sqrt(np.mean(echoes**2, axis=3)), np.float32(0))
-    steepness = np.zeros(inside.shape, np.float32)
-    for axis, size in enumerate(voxel_size):
-        if inside.shape[axis] > 1:
-            steepness += np.gradient(strength, size, axis=axis) ** 2
-    # relative to the signal, so that a bright coil makes no edges; with a floor, so that darkness does not either
-    floor = 1e-3 * float(strength[inside].mean())
-    if not floor > 0:
-        return kinds
-    relative = np.sqrt(steepness) / (strength + np.float32(floor))
-    # at the rim the magnitude ends, which is no edge to learn from
-    core = ndimage.binary_erosion(inside)
-    if core.any():
-        kinds[core & (relative > np.quantile(relative[core], 1 - share))] = EDGE
-    return kinds
