@@ -219,7 +219,7 @@ class Nltv(Params):
 
     may_be_zero = ("outside_weight",)
 
-    weight: float = 1.2e-4
+    weight: float = 1.1e-4
     outside_weight: float = 0.3
     isotropic: bool = False
     gradient_step: float = 1 / 60
@@ -235,7 +235,7 @@ class Hdqsm(Params):
 
     may_be_zero = ("outside_weight",)
 
-    weight: float = 1.2e-4
+    weight: float = 1e-4
     weight_absolute: float = 0.12
     outlier: float = 20.0
     outside_weight: float = 0.3
@@ -409,7 +409,7 @@ class Mask(Params):
 
     may_be_zero = ("quality_threshold",)
 
-    quality_threshold: float = 0.5
+    quality_threshold: float = 0.3
 
     def check(self, table: str) -> None:
         if self.quality_threshold > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -45,9 +46,10 @@ def hdqsm(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    weight: float = 1.2e-4,
+    weight: float = 1e-4,
     weight_absolute: float = 0.12,
     outlier: float = 20.0,
+    outside_weight: float = 0.3,
     isotropic: bool = False,
     gradient_step: float = 1 / 60,
     mu_data: float = 0.1,
@@ -84,6 +86,9 @@ def hdqsm(
         Weight λ₁ of the variation next to absolute residuals; it suits any noise.
     outlier : float
         Residual of the first stage, in units of the noise, from which a voxel loses weight in the second.
+    outside_weight : float
+        How much the variation counts outside the mask, of 1. Where it is cheap, what background removal left of sources
+        out there goes where it came from, and does not have to be explained inside.
     isotropic : bool
         |∇χ| is the length of the gradient; False: the sum of its components, as in the paper.
     gradient_step : float [ppm/mm]
@@ -127,12 +132,13 @@ def hdqsm(
     def squares(predicted: Float, q: Float, before: float, penalty: float) -> None:
         split_data(predicted, q, problem.field, problem.weight, before, penalty, RELAX)
 
-    splitting = Splitting(problem, sizes, b0_dir)
-    common = {"gradient_step": gradient_step, "isotropic": isotropic, "tolerance": tolerance}
-    first = {"weight": weight_absolute, "penalty": penalty_absolute / level, **common}
-    splitting.run(Stage(absolute, max_iterations=iterations_absolute, **first))
-    splitting.run(Stage(change, max_iterations=2, **first))
+    splitting = Splitting(problem, sizes, b0_dir, kind=problem.inside.view(np.uint8), factor=(outside_weight, 1.0))
+    first = Stage(
+        absolute, weight_absolute, gradient_step, penalty_absolute / level, isotropic, iterations_absolute, tolerance
+    )
     strength = effective_weight(weight, level)
-    second = Stage(squares, weight=strength, penalty=mu_data, max_iterations=max_iterations, **common)
+    second = Stage(squares, strength, gradient_step, mu_data, isotropic, max_iterations, tolerance)
+    splitting.run(first)
+    splitting.run(replace(first, split=change, max_iterations=2))
     splitting.run(second)
     return problem.result(splitting.susceptibility(second))

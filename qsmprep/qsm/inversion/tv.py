@@ -25,6 +25,7 @@ def tv(
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
     weight: float = 1.2e-4,
+    outside_weight: float = 0.3,
     isotropic: bool = True,
     gradient_step: float = 1 / 60,
     mu_data: float = 0.1,
@@ -52,6 +53,9 @@ def tv(
         Not used by this method.
     weight : float [ppm mm]
         Weight λ of the variation where the noise of the field is 1 ppb; the effective one is in proportion to it.
+    outside_weight : float
+        How much the variation counts outside the mask, of 1. Where it is cheap, what background removal left of sources
+        out there goes where it came from, and does not have to be explained inside.
     isotropic : bool
         |∇χ| is the length of the gradient; False: the sum of its components, which favours faces along the axes.
     gradient_step : float [ppm/mm]
@@ -86,6 +90,6 @@ def tv(
 
     strength = effective_weight(weight, problem.noise)
     stage = Stage(split, strength, gradient_step, mu_data, isotropic, max_iterations, tolerance)
-    splitting = Splitting(problem, sizes, b0_dir)
+    splitting = Splitting(problem, sizes, b0_dir, kind=problem.inside.view(np.uint8), factor=(outside_weight, 1.0))
     splitting.run(stage)
     return problem.result(splitting.susceptibility(stage))
