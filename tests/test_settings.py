@@ -58,7 +58,7 @@ def test_later_sources_win(toml):
     path = toml('unwrap = "romeo"\npreset = "fast"\ninversion = "tv"\n[rts]\nmu = 5.0\n')
     from_file = Settings.resolve({"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group"}, config=path)
     assert (from_file.unwrap, from_file.inversion, from_file.rts.mu) == ("romeo", "tv", 5.0)
-    assert from_file.rts.max_iterations == read_preset("fast")["rts"]["max_iterations"]
+    assert from_file.background == read_preset("fast")["background"]
     given = {"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group", "inversion": "rts"}
     from_line = Settings.resolve(given, config=path, preset="fast")
     assert (from_line.unwrap, from_line.inversion) == ("laplacian", "rts")

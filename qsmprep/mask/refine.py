@@ -45,7 +45,7 @@ def otsu(values: NDArray[Any], bins: int = 256) -> float:
     return float(edges[1 + int(np.nanargmax(np.where(np.isfinite(between), between, -1.0)))])
 
 
-def qsm_mask(brain: Mask, quality: NDArray[np.floating[Any]], *, quality_threshold: float = 0.5) -> Mask:
+def qsm_mask(brain: Mask, quality: NDArray[np.floating[Any]], *, quality_threshold: float = 0.3) -> Mask:
     """The brain without the parts of its rim whose phase is unreliable.
 
     Voxels below the threshold are cut away only where they reach the outside of the brain, as above the sinuses; what
