@@ -137,6 +137,14 @@ def test_magnitude_tells_bad_field_values_from_good_ones(head, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_no_field_and_a_field_without_noise_are_no_special_cases(head, method):
+    h = head((40, 40, 40))
+    assert not invert(np.zeros_like(h.local), h.mask, (1, 1, 1), (0, 0, 1), method=method).any()
+    smooth = np.broadcast_to(np.linspace(-0.01, 0.01, 40, dtype=np.float32), h.mask.shape)
+    assert np.isfinite(invert(smooth, h.mask, (1, 1, 1), (0, 0, 1), method=method)).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_bad_input_is_refused(head, method):
     h = head((32, 32, 32))
     with pytest.raises(ValueError, match="unknown inversion"):

@@ -1,4 +1,4 @@
-"""Gradients and shrinkage that the total-variation methods share, fused into a few passes over memory."""
+"""What the inversions share: the field with its weights on a padded grid, and the adjoint of the gradient."""
 
 from __future__ import annotations
 
@@ -14,36 +14,7 @@ from .. import _fft
 from .._grid import Bool, Float, as_mask, as_volume, mask_box
 from .._weights import data_weight, field_noise, magnitude_weight, noise_level
 
-
-@numba.njit(parallel=True, cache=True, fastmath=True)
-def shrink_gradient(chi, dual, goal, spacing, threshold):  # type: ignore[no-untyped-def]
-    """One step of the splitting z = ∇χ with joint shrinkage; forward differences, periodic.
-
-    `dual` (3, x, y, z) is updated, `goal` becomes z - dual: what the next gradient of χ should be.
-    """
-    nx, ny, nz = chi.shape
-    sx, sy, sz = np.float32(1 / spacing[0]), np.float32(1 / spacing[1]), np.float32(1 / spacing[2])
-    t = np.float32(threshold)
-    for x in numba.prange(nx):
-        x1 = x + 1 if x + 1 < nx else 0
-        for y in range(ny):
-            y1 = y + 1 if y + 1 < ny else 0
-            for z in range(nz):
-                z1 = z + 1 if z + 1 < nz else 0
-                c = chi[x, y, z]
-                gx = (chi[x1, y, z] - c) * sx + dual[0, x, y, z]
-                gy = (chi[x, y1, z] - c) * sy + dual[1, x, y, z]
-                gz = (chi[x, y, z1] - c) * sz + dual[2, x, y, z]
-                norm = np.sqrt(gx * gx + gy * gy + gz * gz)
-                # what shrinkage takes off is the new dual: g itself inside the ball, its projection on it outside
-                part = np.float32(1) if norm <= t else t / norm
-                dual[0, x, y, z] = gx * part
-                dual[1, x, y, z] = gy * part
-                dual[2, x, y, z] = gz * part
-                rest = np.float32(1) - part - part
-                goal[0, x, y, z] = gx * rest
-                goal[1, x, y, z] = gy * rest
-                goal[2, x, y, z] = gz * rest
+LEAST_NOISE = 1e-5  # [ppm], a tenth of what the quietest of fields has
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
@@ -62,32 +33,6 @@ def gradient_transposed(goal, out, spacing):  # type: ignore[no-untyped-def]
                     + (goal[1, x, y0, z] - goal[1, x, y, z]) * sy
                     + (goal[2, x, y, z0] - goal[2, x, y, z]) * sz
                 )
-
-
-@numba.njit(parallel=True, cache=True)
-def relative_change(new, old):  # type: ignore[no-untyped-def]
-    """|new - old| / |new|, and `old` becomes `new`."""
-    difference, size = 0.0, 0.0
-    for x in numba.prange(new.shape[0]):
-        d, s = 0.0, 0.0
-        for y in range(new.shape[1]):
-            for z in range(new.shape[2]):
-                n = new[x, y, z]
-                d += (n - old[x, y, z]) ** 2
-                s += n * n
-                old[x, y, z] = n
-        difference += d
-        size += s
-    return np.sqrt(difference / size) if size > 0 else 0.0
-
-
-def gradient_power(grid: Sequence[int], voxel_size: Sequence[float]) -> Float:
-    """Spectrum of ∇ᵀ∇ [1/mm²], rfft layout."""
-    axes = [
-        ((2 - 2 * np.cos(2 * np.pi * k * v)) / v**2).astype(np.float32)
-        for k, v in zip(_fft.frequencies(grid, voxel_size), voxel_size, strict=True)
-    ]
-    return axes[0][:, None, None] + axes[1][:, None] + axes[2]
 
 
 class Problem:
@@ -132,8 +77,11 @@ class Problem:
 
     @cached_property
     def noise(self) -> float:
-        """Noise of the field [ppm]: the median of what is known of it, but no less than its finest details show."""
-        return max(self._known_noise, field_noise(self.field, self.weight > 0))
+        """Noise of the field [ppm]: the median of what is known of it, but no less than its finest details show.
+
+        Never 0, as in a simulation: regularisation is in proportion to it.
+        """
+        return max(self._known_noise, field_noise(self.field, self.weight > 0), LEAST_NOISE)
 
     def padded(self, volume: NDArray[Any]) -> NDArray[Any]:
         """A volume of the box (`image[problem.box]`) on the padded grid, zeros behind it."""

@@ -120,23 +120,27 @@ def hdqsm(
     """
     sizes = as_voxel_size(voxel_size)
     problem = Problem(local_field, mask, sizes, noise=noise, magnitude=magnitude, pad_mm=pad_mm)
-    # noise of exactly 0 is that of a simulation: any small number will do
-    level = max(problem.noise, 1e-6)
 
     def absolute(predicted: Float, q: Float, before: float, penalty: float) -> None:
         split_data_absolute(predicted, q, problem.field, problem.weight, before, penalty, RELAX)
 
     def change(predicted: Float, q: Float, before: float, penalty: float) -> None:
-        _change_norm(predicted, q, problem.field, problem.weight, mu_data, outlier * level)
+        _change_norm(predicted, q, problem.field, problem.weight, mu_data, outlier * problem.noise)
 
     def squares(predicted: Float, q: Float, before: float, penalty: float) -> None:
         split_data(predicted, q, problem.field, problem.weight, before, penalty, RELAX)
 
     splitting = Splitting(problem, sizes, b0_dir, kind=problem.inside.view(np.uint8), factor=(outside_weight, 1.0))
     first = Stage(
-        absolute, weight_absolute, gradient_step, penalty_absolute / level, isotropic, iterations_absolute, tolerance
+        absolute,
+        weight_absolute,
+        gradient_step,
+        penalty_absolute / problem.noise,
+        isotropic,
+        iterations_absolute,
+        tolerance,
     )
-    strength = effective_weight(weight, level)
+    strength = effective_weight(weight, problem.noise)
     second = Stage(squares, strength, gradient_step, mu_data, isotropic, max_iterations, tolerance)
     splitting.run(first)
     splitting.run(replace(first, split=change, max_iterations=2))

@@ -110,7 +110,7 @@ def rts(
     known = weighted_least_squares(
         problem, dipole, power, weight=0.0, floor=FLOOR, max_iterations=cg_iterations, tolerance=0.0
     )
-    firmness = mu / effective_weight(1.0, problem.noise) if problem.noise > 0 else 1e6 * mu
+    firmness = mu / effective_weight(1.0, problem.noise)
     gradient = np.zeros((3, *grid), np.float32)
     planes = np.empty((2, max(1, grid[0] // SLAB), *grid[1:]), np.float32)
     kind, factor = np.broadcast_to(np.uint8(0), grid), np.ones(1, np.float32)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from qsmprep.qsm._weights import (
+    REFERENCE_NOISE,
+    data_weight,
+    effective_weight,
+    field_noise,
+    magnitude_weight,
+    noise_level,
+)
+
+
+@pytest.mark.parametrize("sd", [0.0005, 0.002, 0.01])
+def test_noise_is_read_from_the_finest_details_of_a_field(head, sd):
+    h = head((64, 63, 55))  # odd lengths: the last planes are in no block
+    field = (h.local + np.random.default_rng(0).normal(0, sd, h.local.shape)).astype(np.float32)
+    assert field_noise(field, h.mask) == pytest.approx(sd, rel=0.1)
+
+
+def test_smooth_field_and_a_mask_without_a_block_have_no_noise(head):
+    ramp = np.broadcast_to(np.linspace(0, 1, 32, dtype=np.float32), (32, 32, 32))
+    assert field_noise(ramp, np.ones((32, 32, 32), bool)) == pytest.approx(0, abs=1e-6)
+    thin = np.zeros((32, 32, 32), bool)
+    thin[5] = True
+    assert field_noise(np.random.default_rng(0).normal(size=(32, 32, 32)).astype(np.float32), thin) == 0
+
+
+def test_strength_is_in_proportion_to_the_noise():
+    assert effective_weight(2e-4, REFERENCE_NOISE) == pytest.approx(2e-4)
+    assert effective_weight(2e-4, 3 * REFERENCE_NOISE) == pytest.approx(6e-4)
+
+
+def test_weights_of_noise_are_median_over_noise_at_most_one():
+    mask = np.ones((4, 4, 4), bool)
+    mask[0] = False
+    noise = np.full(mask.shape, 0.002, np.float32)
+    noise[1, 0, :] = (0.001, 0.004, np.inf, np.nan)
+    assert noise_level(noise, mask) == pytest.approx(0.002)
+    weight = data_weight(noise, mask)
+    assert np.allclose(weight[1, 0], (1, 0.5, 0, 1))
+    assert not weight[0].any()
+    assert np.array_equal(data_weight(None, mask), mask)
+
+
+def test_weights_of_magnitude_are_relative_to_its_median_at_most_one():
+    mask = np.ones((4, 4, 4), bool)
+    magnitude = np.full((4, 4, 4, 2), 10.0)
+    magnitude[0, 0, 0], magnitude[0, 0, 1] = 2, 40
+    weight = magnitude_weight(magnitude, mask)
+    assert weight[0, 0, 0] == pytest.approx(0.2)
+    assert (weight[0, 0, 1], weight[3, 3, 3]) == (1, 1)
+    assert np.array_equal(magnitude_weight(np.zeros((4, 4, 4)), mask), mask)
+    with pytest.raises(ValueError, match="magnitude has shape"):
+        magnitude_weight(magnitude[1:], mask)
