@@ -28,7 +28,7 @@ from .parameters import (
 )
 
 ANALYSIS_LEVELS = ("participant", "group")
-REFERENCES = ("brain", "csf", "none")
+REFERENCES = ("brain", "csf", "wm", "none")
 OUTPUT_SPACES = ("MNI152NLin2009cAsym",)
 PRESET_DIR = Path(__file__).parent / "data" / "presets"
 
@@ -119,7 +119,7 @@ class Settings(Tables):
         _choice("--background", self.background, BACKGROUND_METHODS)
         _choice("--relaxometry", self.relaxometry, RELAXOMETRY_METHODS)
         _choice("--inversion", self.inversion, INVERSION_METHODS)
-        _choice("--reference", self.reference, REFERENCES)
+        _reference(self.reference)
         for space in self.output_spaces:
             _choice("--output-spaces", space, OUTPUT_SPACES)
         _range("--nprocs", self.nprocs, 1, 4096)
@@ -134,10 +134,10 @@ class Settings(Tables):
             raise UsageError(
                 "--atlas and --atlas-labels go together: the label image, and the TSV that names its labels."
             )
-        if self.reference == "csf" and not self.normalization:
+        if self.reference not in ("brain", "none") and not self.normalization:
             raise UsageError(
-                "--reference csf finds the ventricles by registration to the template, and nothing is registered with "
-                "--no-normalization. Choose --reference brain or none."
+                f"--reference {self.reference} finds its region by registration to the template, and nothing is "
+                "registered with --no-normalization. Choose --reference brain or none."
             )
         set_ = object.__setattr__  # the dataclass is frozen from here on
         for f in fields(self):
@@ -146,6 +146,13 @@ class Settings(Tables):
         set_(self, "session_label", _labels(self.session_label, "ses-"))
         if self.omp_nthreads == 0:
             set_(self, "omp_nthreads", min(self.nprocs, 4))
+
+    @property
+    def reference_region(self) -> tuple[str, str] | None:
+        """Atlas and name of the region that is the reference, if one is."""
+        kind, _, region = self.reference.partition(":")
+        atlas, _, name = region.partition(".")
+        return (atlas, name) if kind == "region" else None
 
     @property
     def single_step(self) -> bool:
@@ -338,6 +345,22 @@ def _choice(what: str, value: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(str(value), known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"{what}: {value!r} is not known. Known: {', '.join(known)}.{hint}")
+
+
+def _reference(value: str) -> None:
+    """A reference is one of the known ones, or a region of a packaged atlas."""
+    kind, colon, region = value.partition(":")
+    if not colon:
+        _choice("--reference", value, REFERENCES)
+        return
+    from .data import ATLASES
+
+    atlas, dot, name = region.partition(".")
+    if kind != "region" or not dot or not name or atlas not in ATLASES:
+        raise UsageError(
+            f"--reference {value}: expected region:ATLAS.NAME with one of the atlases {', '.join(ATLASES)}, for "
+            "example region:deepgrey.thalamus; the names are in the TSV beside each seg- image."
+        )
 
 
 def _range(what: str, value: float, least: float, most: float) -> None:

@@ -10,7 +10,7 @@ from nipype.pipeline.engine import Node, Workflow
 from qsmprep.bids.derivatives import derivative_path
 from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Plan, Run
-from qsmprep.interfaces.masks import VentriclePrior
+from qsmprep.interfaces.masks import ReferencePriors
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import QualityNumbers
 from qsmprep.interfaces.space import Resample
@@ -170,8 +170,7 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
         ])  # fmt: skip
         if number == 0:
             wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")
-    if settings.reference == "csf" and "r2star" in maps_of(run):
-        _add_ventricles(wf, from_template)
+    _add_reference_priors(wf, settings, from_template)
     template = init_template_wf(run, settings)
     wf.connect([
         (echoes, template, [("outputnode.reference", "inputnode.reference")]),
@@ -184,13 +183,15 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
         wf.connect(chained, "out", save, "transforms")
 
 
-def _add_ventricles(wf: Workflow, from_template: Node) -> None:
-    """The prior of the ventricles on the gradient echo's grid, for the CSF reference."""
-    prior = Node(VentriclePrior(), name="ventricle_prior", mem_gb=1.0)
-    carry = Node(Resample(interpolation="label"), name="ventricles", mem_gb=1.0)
+def _add_reference_priors(wf: Workflow, settings: Settings, from_template: Node) -> None:
+    """Where to look for reference regions, on the gradient echo's grid."""
+    priors = Node(ReferencePriors(), name="reference_priors", mem_gb=1.0)
+    if settings.reference_region:
+        priors.inputs.region = list(settings.reference_region)
+    carry = Node(Resample(interpolation="label"), name="carry_priors", mem_gb=1.0)
     wf.connect([
-        (prior, carry, [("prior", "in_file")]),
+        (priors, carry, [("priors", "in_file")]),
         (wf.get_node("echoes"), carry, [("outputnode.reference", "reference")]),
         (from_template, carry, [("out", "transforms")]),
-        (carry, wf.get_node("recon"), [("out_file", "inputnode.ventricles")]),
+        (carry, wf.get_node("recon"), [("out_file", "inputnode.priors")]),
     ])  # fmt: skip

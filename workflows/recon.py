@@ -70,7 +70,7 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
     ------
     magnitude, phase, reference, quality, meta : from `init_echoes_wf`
     brain_mask : on the same grid; not set where only the phase quality is to find the mask
-    ventricles : prior of the ventricles on the same grid (only for the CSF reference; optional)
+    priors : of the reference regions, on the same grid; not set where nothing is registered
 
     Outputs
     -------
@@ -78,7 +78,7 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
     r2star [1/s], t2star [s], s0, csf_mask
     """
     te, dipole = list(run.te), {"b0_dir": tuple(run.b0_dir)}
-    fields = ["magnitude", "phase", "reference", "quality", "meta", "brain_mask", "ventricles"]
+    fields = ["magnitude", "phase", "reference", "quality", "meta", "brain_mask", "priors"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     mask = Node(QsmMask(params=asdict(settings.mask)), name="qsm_mask", mem_gb=_gb(run, 3))
     offset = Node(
@@ -114,6 +114,7 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
         (offset, reference, [("meta", "earlier")]),
         (mask, out, [("brain_mask", "brain_mask")]),
         (fit, out, [("field", "total_field"), ("residual", "residual"), ("noise", "noise")]),
+        (inputs, reference, [("priors", "priors")]),
         (reference, out, [("chi", "chi"), ("meta", "chi_meta")]),
     ])  # fmt: skip
     if settings.single_step:
@@ -155,16 +156,16 @@ def _add_relaxometry(wf: Workflow, te: list[float], settings: Settings, mem_gb: 
     relax = Node(FitR2star(te=te, **_algorithm(settings, settings.relaxometry)), name="r2star", mem_gb=mem_gb)
     wf.connect([
         (inputs, relax, [("magnitude", "magnitude")]),
+        (relax, reference, [("r2star", "r2star")]),
         (mask, relax, [("brain_mask", "mask")]),
         (relax, out, [("r2star", "r2star"), ("t2star", "t2star"), ("s0", "s0")]),
     ])  # fmt: skip
     if settings.reference == "csf":
         ventricles = Node(CsfMask(), name="csf_mask", mem_gb=mem_gb)
         wf.connect([
-            (inputs, ventricles, [("ventricles", "ventricles")]),
+            (inputs, ventricles, [("priors", "priors")]),
             (mask, ventricles, [("brain_mask", "brain_mask")]),
             (relax, ventricles, [("r2star", "r2star")]),
-            (ventricles, reference, [("mask", "region")]),
             (ventricles, out, [("mask", "csf_mask")]),
             *([(ventricles, wf.get_node("inversion"), [("mask", "csf")])] if settings.inversion == "medi" else []),
         ])  # fmt: skip

@@ -116,6 +116,9 @@ def _plan_group(
     if settings.reference == "csf" and not (has_magnitude(run) and len(echoes) > 1):
         reason = "--reference csf finds the ventricles by R2*, for which it needs two echoes with magnitude"
         return Skipped(group.name, f"{reason}; leave the run out with --bids-filter-file or choose another --reference")
+    if settings.reference not in ("brain", "none") and not has_magnitude(run):
+        reason = f"--reference {settings.reference} needs a registration to the template, and so a magnitude"
+        return Skipped(group.name, f"{reason}; leave the run out with --bids-filter-file or choose another --reference")
     run = _with_anatomy(run, settings, anatomy)
     return replace(run, outputs=expected_outputs(run, settings))
 

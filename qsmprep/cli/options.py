@@ -186,7 +186,13 @@ def _reconstruction() -> list[GroupedOption]:
             help="Invert a second time where the phase is reliable, and join both: fewer streaks from bleedings.",
         ),
         choice("--relaxometry", RELAXOMETRY_METHODS, "How R2* is fitted."),
-        choice("--reference", REFERENCES, "What is set to 0 ppm: mean of the brain, ventricular CSF, or nothing."),
+        _option(
+            RECONSTRUCTION,
+            "--reference",
+            default=REFERENCES[0],
+            metavar=f"[{'|'.join(REFERENCES)}|region:ATLAS.NAME]",
+            help="What is set to 0 ppm: mean of the brain, of ventricular CSF, of white matter, of a region, or nothing.",
+        ),
         _option(
             RECONSTRUCTION,
             "--field-strength",

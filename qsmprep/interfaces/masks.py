@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import Directory, File, TraitedSpec, traits
 
-from .base import InputSpec, StageInterface, affine_of, load, load_mask
+from .base import InputSpec, StageInterface, load, load_mask
 
 
 class ExtractBrainInput(InputSpec):
@@ -63,7 +63,7 @@ class QsmMask(StageInterface):
 
 
 class CsfMaskInput(InputSpec):
-    ventricles = File(exists=True, mandatory=True, desc="prior of the ventricles on the same grid")
+    priors = File(exists=True, mandatory=True, desc="of the references, on the same grid")
     brain_mask = File(exists=True, mandatory=True)
     r2star = File(exists=True, mandatory=True)
 
@@ -79,27 +79,31 @@ class CsfMask(StageInterface):
 
     def _run_interface(self, runtime):
         from ..mask.refine import csf_mask
+        from ..space.priors import CSF
 
         given = self.inputs
-        mask = csf_mask(load(given.r2star), load_mask(given.brain_mask), load_mask(given.ventricles))
+        mask = csf_mask(load(given.r2star), load_mask(given.brain_mask), load(given.priors) == CSF)
         self._save(runtime, "mask", mask, given.r2star)
         return runtime
 
 
-class VentriclePriorOutput(TraitedSpec):
-    prior = File(exists=True, desc="in template space")
+class ReferencePriorsInput(InputSpec):
+    region = traits.List(traits.Str, desc="atlas and name of a region that is asked for as reference")
 
 
-class VentriclePrior(StageInterface):
-    """Where to look for ventricular CSF, in template space."""
+class ReferencePriorsOutput(TraitedSpec):
+    priors = File(exists=True, desc="in template space: ventricles, white matter, the region asked for")
 
-    input_spec, output_spec = InputSpec, VentriclePriorOutput
+
+class ReferencePriors(StageInterface):
+    """Where to look for references, in template space."""
+
+    input_spec, output_spec = ReferencePriorsInput, ReferencePriorsOutput
 
     def _run_interface(self, runtime):
-        from .. import data
-        from ..space.priors import lateral_ventricles
+        from ..space.priors import reference_priors
 
-        t1w = data.template("T1w")
-        prior = lateral_ventricles(load(t1w), load_mask(data.template("mask")), affine_of(t1w))
-        self._save(runtime, "prior", prior, t1w)
+        region = self.inputs.region
+        priors, like = reference_priors((region[0], region[1]) if region else None)
+        self._save(runtime, "priors", priors, like)
         return runtime

@@ -294,44 +294,50 @@ def _chi(given, invert):
 class ReferenceInput(InputSpec):
     chi = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True, desc="where χ was computed")
-    region = File(exists=True, desc="reference region; the whole of `mask` where it is not set")
-    method = traits.Enum("brain", "csf", "none", mandatory=True)
+    priors = File(exists=True, desc="of the references, on the same grid")
+    r2star = File(exists=True, desc="[1/s]; tells CSF in the ventricles")
+    method = traits.Str(mandatory=True, desc="brain, csf, wm, none or region:ATLAS.NAME")
     earlier = traits.Dict(usedefault=True, desc="what earlier stages recorded for the sidecar")
 
 
 class ReferenceOutput(TraitedSpec):
     chi = File(exists=True)
-    meta = traits.Dict(desc="for the sidecar: region, offset, SD [ppm], voxels")
+    meta = traits.Dict(desc="for the sidecar: region, offset, SD [ppm], voxels; and those of every other reference")
 
 
 class ReferenceChi(StageInterface):
-    """Subtract the mean of the reference region and record it."""
+    """Subtract the mean of the reference region; record it and those of all others."""
 
     input_spec, output_spec = ReferenceInput, ReferenceOutput
 
     def _run_interface(self, runtime):
         from ..errors import InputError
+        from ..mask.refine import reference_regions
         from ..qsm.reference import reference_chi
 
         given = self.inputs
-        if given.method == "csf" and not given.region:
-            raise InputError(
-                "--reference csf needs R2* (two echoes with magnitude) and a registration to the template to find "
-                "the ventricles; this run has not both. Choose --reference brain or none."
-            )
         chi, mask = load(given.chi), load_mask(given.mask)
-        brain = reference_chi(chi, mask, mask)
-        done = reference_chi(chi, load_mask(given.region), mask) if given.method == "csf" else brain
-        self._save(runtime, "chi", chi if given.method == "none" else done.chi, given.chi)
-        # the whole brain is always told, so that any result can be referenced to it afterwards
+        regions = reference_regions(mask, load(given.priors), load(given.r2star))
+        found = {name: reference_chi(chi, region, mask) for name, region in regions.items()}
+        name = given.method.partition(":")[0]
+        if name != "none" and name not in found:
+            raise InputError(
+                f"--reference {given.method}: no voxel of it was found where χ is known. It needs a registration to "
+                "the template, and csf R2* as well (two echoes with magnitude). Choose --reference brain or none."
+            )
+        used = found["brain" if name == "none" else name]
+        self._save(runtime, "chi", chi if name == "none" else used.chi, given.chi)
         self._results["meta"] = {
             **given.earlier,
             "ReferenceRegion": given.method,
-            "ReferenceOffset": 0.0 if given.method == "none" else done.offset,
-            "ReferenceStandardDeviation": done.sd,
-            "ReferenceVoxels": done.n_voxels,
-            "WholeBrainMeanBeforeReference": brain.offset,
-            "WholeBrainStandardDeviation": brain.sd,
+            "ReferenceOffset": 0.0 if name == "none" else used.offset,
+            "ReferenceStandardDeviation": used.sd,
+            "ReferenceVoxels": used.n_voxels,
+            # before any reference was subtracted: the difference of two offsets moves χ from one to the other
+            "References": {
+                key: {"Offset": one.offset, "StandardDeviation": one.sd, "Voxels": one.n_voxels}
+                for key, one in found.items()
+            },
         }
         return runtime
 

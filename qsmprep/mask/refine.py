@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -163,3 +164,35 @@ def csf_mask(r2star: NDArray[np.floating[Any]], brain: Mask, prior: Mask) -> Mas
             "Choose --reference brain."
         )
     return mask
+
+
+def reference_regions(
+    valid: Mask, priors: NDArray[Any] | None = None, r2star: NDArray[np.floating[Any]] | None = None
+) -> dict[str, Mask]:
+    """Every reference region that can be found: "brain" always; "wm", "csf" and "region" from their priors.
+
+    White matter loses what lies next to the rim of `valid`, where χ is least certain.
+
+    Parameters
+    ----------
+    valid : (x, y, z) bool array
+        Where χ is known.
+    priors : (x, y, z) array, optional
+        Labels of `qsmprep.space.priors.reference_priors`, on the same grid.
+    r2star : (x, y, z) array [1/s], optional
+        Without it there is no CSF: ventricles differ too much from the template's.
+
+    Returns
+    -------
+    regions : name -> (x, y, z) bool array; those without any voxel are left out
+    """
+    from ..space.priors import CSF, REGION, WHITE_MATTER
+
+    regions = {"brain": valid}
+    if priors is not None:
+        regions["wm"] = ndimage.binary_erosion(valid, iterations=2) & (priors == WHITE_MATTER)
+        regions["region"] = valid & (priors == REGION)
+        if r2star is not None:
+            with contextlib.suppress(ValueError):  # ventricles may be too narrow to be seen
+                regions["csf"] = csf_mask(r2star, valid, priors == CSF)
+    return {name: np.asarray(mask) for name, mask in regions.items() if mask.any()}

@@ -176,6 +176,7 @@ _INVERSION = {
 _REFERENCE = {
     "brain": "χ is referenced to its mean over the whole QSM mask.",
     "csf": "χ is referenced to the mean of the cerebrospinal fluid in the ventricles.",
+    "wm": "χ is referenced to the mean of deep white matter.",
     "none": "No reference was subtracted: the zero of χ is the inversion's.",
 }
 
@@ -188,7 +189,12 @@ def _chi_text(settings: Mapping[str, Any]) -> str:
         parameters = settings.get(method, {})
         told = [form.format(parameters[key]) for key, form in names.items() if key in parameters]
         parts.append(sentence + (f" ({', '.join(told)})" if told else "") + ".")
-    return " ".join([*parts, _REFERENCE.get(settings.get("reference", "brain"), "")])
+    return " ".join([*parts, _reference_text(settings.get("reference", "brain"))])
+
+
+def _reference_text(reference: str) -> str:
+    atlas, _, name = reference.removeprefix("region:").partition(".")
+    return _REFERENCE.get(reference, f"χ is referenced to the mean of the region {name} of the atlas {atlas}.")
 
 
 def _relaxometry_text(runs: Sequence[Mapping[str, Any]]) -> str:

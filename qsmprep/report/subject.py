@@ -22,7 +22,11 @@ _REGISTRATIONS = {
     ),
     "norm": ("Template", "Blink switches between the template and the participant's image after registration."),
 }
-_REFERENCES = {"brain": "its mean over the whole QSM mask", "csf": "the mean of ventricular cerebrospinal fluid"}
+_REFERENCES = {
+    "brain": "its mean over the whole QSM mask",
+    "csf": "the mean of ventricular cerebrospinal fluid",
+    "wm": "the mean of deep white matter",
+}
 
 
 def build_subject_report(

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from qsmprep.mask.refine import csf_mask, largest_part, otsu, qsm_mask, quality_only_mask
+from qsmprep.mask.refine import csf_mask, largest_part, otsu, qsm_mask, quality_only_mask, reference_regions
+from qsmprep.space.priors import CSF, REGION, WHITE_MATTER
 
 
 def ball(shape, centre, radius):
@@ -86,3 +87,19 @@ def test_largest_part_drops_the_smaller():
     mask = np.zeros((10, 10, 10), bool)
     mask[:3], mask[5:6] = True, True
     assert largest_part(mask).sum() == 300
+
+
+def test_reference_regions_are_those_that_can_be_found():
+    valid = np.ones((12, 12, 12), bool)
+    priors = np.zeros(valid.shape, np.uint8)
+    priors[4:8, 4:8, 1:5], priors[4:8, 4:8, 5:8] = CSF, WHITE_MATTER
+    priors[0, 0, 0] = WHITE_MATTER  # at the rim of what is known
+    r2star = np.full(valid.shape, 20.0)
+    r2star[4:8, 4:8, 1:4] = 4.0
+    assert set(reference_regions(valid)) == {"brain"}
+    found = reference_regions(valid, priors)
+    assert set(found) == {"brain", "wm"} and found["wm"].sum() == 4 * 4 * 3
+    found = reference_regions(valid, priors, r2star)
+    assert found["csf"].sum() == 4 * 4 * 3  # the slice without low R2* is no CSF
+    priors[10, 10, 10] = REGION
+    assert reference_regions(valid, priors)["region"].sum() == 1
