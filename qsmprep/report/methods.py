@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from qsmprep import __version__
+from qsmprep.parameters import SINGLE_STEP_METHODS
 from qsmprep.report.records import plan_dict
 
+_SHARP_OR_PDF = ("vsharp", "sharp", "resharp", "pdf")
+_SPARSE = ("mtv", "tv", "rts", "nltv", "hdqsm", "medi", "starqsm", "tgv", "tfi")
 CONSENSUS = "https://doi.org/10.1002/mrm.30006"
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
 
@@ -66,7 +69,7 @@ def methods_paragraphs(settings: Mapping[str, Any], runs: Sequence[Mapping[str, 
         ("Masks", _mask_text(settings, runs)),
         ("Field mapping", _field_text(settings, runs)),
         ("Susceptibility", _chi_text(settings)),
-        ("Relaxometry", _relaxometry_text(runs)),
+        ("Relaxometry", _relaxometry_text(settings, runs)),
         ("Registration and regions", _space_text(settings, runs)),
         ("Software", _software_text(settings)),
     ]
@@ -148,30 +151,100 @@ def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
     else:
         text += "The phase was unwrapped with the Laplacian method [@schofield2003]. "
     if multi:
-        text += "The echoes were joined to one field map by a weighted fit of the phase over echo time. "
+        if settings.get("fieldmap", "nonlinear_fit") == "nonlinear_fit":
+            fit = "a fit of the complex signal over echo time, weighted by the noise [@liu2013]"
+        else:
+            fit = "a straight line through the phase over echo time, weighted by the noise [@kressler2010]"
+        text += f"The echoes were joined to one field map by {fit}. "
     if multi < len(runs):
         text += f"With a single echo ({_runs(len(runs) - multi)}) the field is the phase divided by the echo time. "
     return text + "The field is given in ppm of the main field."
 
 
 # method -> what was done, and what its parameters are called in a paper
+_RADIUS = {"radius_mm": "radius {:g} mm"}
+_WEIGHT = {"weight": "weight {:g} ppm mm per ppb of noise"}
 _BACKGROUND = {
     "vsharp": (
         "The background field was removed with V-SHARP [@schweser2011; @wu2012]",
         {"radius_max_mm": "largest radius {:g} mm", "radius_min_mm": "smallest radius {:g} mm",
          "step_mm": "step {:g} mm", "threshold": "threshold {:g}"},
     ),
+    "sharp": (
+        "The background field was removed with SHARP [@schweser2011]", _RADIUS | {"threshold": "threshold {:g}"},
+    ),
+    "resharp": (
+        "The background field was removed with RESHARP [@sun2014]", _RADIUS | {"regularization": "λ = {:g}"},
+    ),
+    "ismv": ("The background field was removed by iterated spherical means (iSMV) [@wen2014]", _RADIUS),
+    "lbv": (
+        "The background field was removed by solving the Laplacian boundary value problem (LBV) [@zhou2014]",
+        {"peel": "{:d} layers peeled"},
+    ),
+    "pdf": ("The background field was removed by projection onto dipole fields (PDF) [@liu2011]", {}),
 }  # fmt: skip
 _INVERSION = {
+    "mtv": (
+        "Susceptibility (χ) was computed by dipole inversion with total-variation regularisation [@bilgic2014] that "
+        "counts less on edges of the magnitude [@liu2012] and leaves sources outside the mask free [@liu2017], with "
+        "weights from the noise of the field map",
+        {**_WEIGHT, "edge_share": "{:.0%} of the voxels edges"},
+    ),
     "rts": (
         "Susceptibility (χ) was computed by rapid two-step dipole inversion: least squares, then total-variation "
         "minimisation for the ill-conditioned part of k-space [@kames2018]",
         {"delta": "δ = {:g}", "mu": "μ = {:g}"},
     ),
     "tv": (
-        "Susceptibility (χ) was computed by dipole inversion with total-variation regularisation [@bilgic2014]",
-        {"weight": "weight {:g} ppm mm"},
+        "Susceptibility (χ) was computed by dipole inversion with total-variation regularisation [@bilgic2014; "
+        "@milovic2018]",
+        _WEIGHT,
     ),
+    "nltv": (
+        "Susceptibility (χ) was computed by non-linear dipole inversion with total-variation regularisation "
+        "[@milovic2018]",
+        _WEIGHT,
+    ),
+    "hdqsm": (
+        "Susceptibility (χ) was computed by dipole inversion with a hybrid data term (HD-QSM) [@lambert2022]", _WEIGHT,
+    ),
+    "medi": (
+        "Susceptibility (χ) was computed by non-linear, morphology-enabled dipole inversion (MEDI) [@liu2012; "
+        "@liu2013; @liu2018]",
+        {**_WEIGHT, "edge_share": "{:.0%} of the voxels edges"},
+    ),
+    "starqsm": (
+        "Susceptibility (χ) was computed by two-level dipole inversion against streaks (STAR-QSM) [@wei2015]", _WEIGHT,
+    ),
+    "ilsqr": (
+        "Susceptibility (χ) was computed by iterative least squares with removal of streaks (iLSQR) [@li2015]",
+        {"threshold": "threshold {:g}"},
+    ),
+    "ndi": (
+        "Susceptibility (χ) was computed by non-linear dipole inversion (NDI) [@polak2020]",
+        {"iterations": "{:d} iterations at 1 ppb of noise"},
+    ),
+    "tikhonov": ("Susceptibility (χ) was computed by Tikhonov-regularised dipole inversion [@bilgic2014b]", {}),
+    "tikhonov_iterative": (
+        "Susceptibility (χ) was computed by Tikhonov-regularised, weighted dipole inversion [@bilgic2014b]", {},
+    ),
+    "tkd": (
+        "Susceptibility (χ) was computed by thresholded k-space division [@shmueli2009]",
+        {"threshold": "threshold {:g}"},
+    ),
+    "tgv": (
+        "Susceptibility (χ) was computed from the total field in a single step, with total generalised variation "
+        "[@langkammer2015]",
+        {},
+    ),
+    "tfi": (
+        "Susceptibility (χ) was computed from the total field in a single step, by total field inversion [@liu2017]", {},
+    ),
+}  # fmt: skip
+_RELAXOMETRY = {
+    "loglinear": "by linear least squares on its logarithm, with weights that account for the noise [@bonny1996]",
+    "arlo": "by auto-regression on linear operations (ARLO) [@pei2015]",
+    "nonlinear": "by non-linear least squares with a floor for the noise [@gudbjartsson1995]",
 }
 _REFERENCE = {
     "brain": "χ is referenced to its mean over the whole QSM mask.",
@@ -182,13 +255,16 @@ _REFERENCE = {
 
 
 def _chi_text(settings: Mapping[str, Any]) -> str:
-    background, inversion = settings.get("background", "vsharp"), settings.get("inversion", "rts")
+    background, inversion = settings.get("background", "vsharp"), settings.get("inversion", "mtv")
     parts = []
-    for known, method in ((_BACKGROUND, background), (_INVERSION, inversion)):
+    stages = [(_BACKGROUND, background), (_INVERSION, inversion)]
+    for known, method in stages[inversion in SINGLE_STEP_METHODS :]:  # a single step needs no background removal
         sentence, names = known.get(method, (f"Next came {method}", {}))
         parameters = settings.get(method, {})
         told = [form.format(parameters[key]) for key, form in names.items() if key in parameters]
         parts.append(sentence + (f" ({', '.join(told)})" if told else "") + ".")
+    if settings.get("two_pass"):
+        parts.append("Two passes, one of them where the phase is reliable, were joined [@stewart2022].")
     return " ".join([*parts, _reference_text(settings.get("reference", "brain"))])
 
 
@@ -197,14 +273,14 @@ def _reference_text(reference: str) -> str:
     return _REFERENCE.get(reference, f"χ is referenced to the mean of the region {name} of the atlas {atlas}.")
 
 
-def _relaxometry_text(runs: Sequence[Mapping[str, Any]]) -> str:
+def _relaxometry_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     able = sum(has_r2star(run) for run in runs)
     if not able:
         return "R2* was not computed: it takes two echoes with magnitude."
     whose = "" if able == len(runs) else f" ({_runs(able)})"
     return (
-        f"R2*, T2* and S0 were fitted to the magnitude of the echoes{whose} by linear least squares on its logarithm, "
-        "with weights that account for the noise [@bonny1996]."
+        f"R2*, T2* and S0 were fitted to the magnitude of the echoes{whose} "
+        f"{_RELAXOMETRY[settings.get('relaxometry', 'loglinear')]}."
     )
 
 
@@ -268,16 +344,18 @@ def consensus_checks(settings: Mapping[str, Any], run: Mapping[str, Any]) -> lis
     if not settings:
         return checks
     unwrap, background = settings.get("unwrap", "romeo"), settings.get("background", "vsharp")
-    inversion, reference = settings.get("inversion", "rts"), settings.get("reference", "brain")
+    inversion, reference = settings.get("inversion", "mtv"), settings.get("reference", "brain")
+    single = inversion in SINGLE_STEP_METHODS
     extracted = settings.get("normalization", True) and (not echoes or has_magnitude(run))
     whole = extracted or bool(run.get("mask"))
+    removal = "none: a single step" if single else background
     return [
         *checks,
         Check("mask from brain extraction and phase quality", whole, "both" if whole else "phase quality alone"),
         Check("exact (path-based) unwrapping", unwrap == "romeo", unwrap),
         Check("echoes joined before background removal", echoes > 1 if echoes else None, "weighted fit"),
-        Check("background removal of the SHARP family or PDF", background in ("vsharp", "pdf", "resharp"), background),
-        Check("inversion with sparsity regularisation", inversion in ("rts", "tv"), inversion),
+        Check("background removal of the SHARP family or PDF", not single and background in _SHARP_OR_PDF, removal),
+        Check("inversion with sparsity regularisation", inversion in _SPARSE, inversion),
         Check("whole brain as reference, and stated", reference == "brain", reference),
     ]
 

@@ -46,6 +46,21 @@ def test_text_is_written_without_parameters_when_they_are_not_known(settings, te
     assert "{" not in text(settings) and "V-SHARP" in text(settings)
 
 
+@pytest.mark.parametrize("kind", ["background", "inversion", "fieldmap", "relaxometry", "unwrap"])
+def test_every_algorithm_has_its_words_and_its_paper(kind, run_entry):
+    from qsmprep import parameters
+
+    known = getattr(parameters, f"{kind.upper()}_METHODS")
+    seen = set()
+    for method in known:
+        paragraphs = methods.methods_paragraphs(SETTINGS | {kind: method}, [run_entry("01")])
+        keys = methods.used_keys(paragraphs)
+        assert set(keys) <= set(methods.citations())
+        seen.add("".join(text for _, text in paragraphs))
+        assert "Next came" not in "".join(text for _, text in paragraphs)
+    assert len(seen) == len(known)
+
+
 def test_text_tells_single_echo_and_missing_t1w(text, run_entry):
     single = run_entry("01", t1w=False)
     single["echoes"] = single["echoes"][:1]
@@ -75,6 +90,9 @@ def test_consensus_is_met_by_the_default_chain_on_a_fine_protocol(run_entry):
 @pytest.mark.parametrize(
     ("settings", "run", "unmet"),
     [
+        ({"inversion": "ndi"}, {}, "inversion with sparsity regularisation"),
+        ({"background": "lbv"}, {}, "background removal of the SHARP family or PDF"),
+        ({"inversion": "tgv"}, {}, "background removal of the SHARP family or PDF"),
         ({"unwrap": "laplacian"}, {}, "exact (path-based) unwrapping"),
         ({"reference": "csf"}, {}, "whole brain as reference, and stated"),
         ({}, {"bipolar": True}, "monopolar readout"),

@@ -58,7 +58,7 @@ def ismv(
 
     References
     ----------
-    Wen Y, et al. Magn Reson Med 2014;72:823. https://doi.org/10.1002/mrm.24998
+    Wen Y, et al. Magn Reson Med 2014;72:1065. https://doi.org/10.1002/mrm.24998
     """
     region = Region(total_field, mask, voxel_size, b0_dir)
     valid = region.room(radius_mm, "iSMV")
