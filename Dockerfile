@@ -21,7 +21,9 @@ RUN useradd --create-home --uid 1000 qsmprep \
 USER qsmprep
 WORKDIR /tmp
 RUN qsmprep-phantom /tmp/warm/bids --voxel-size 4 --echoes 3 \
-    && qsmprep /tmp/warm/bids /tmp/warm/out participant --preset partial-brain --skip-bids-validation -w /tmp/warm/work \
+    && for preset in default consensus literature fast 7T; do \
+        qsmprep /tmp/warm/bids /tmp/warm/$preset participant --preset $preset --no-normalization --reference brain \
+            --skip-bids-validation -w /tmp/warm/work || exit 1; done \
     && rm -rf /tmp/warm && chmod -R a+rwX "$XDG_CACHE_HOME"
 
 ENTRYPOINT ["qsmprep"]

@@ -238,7 +238,9 @@ _INVERSION = {
         {},
     ),
     "tfi": (
-        "Susceptibility (χ) was computed from the total field in a single step, by total field inversion [@liu2017]", {},
+        "Susceptibility (χ) was computed from the total field in a single step, by total field inversion "
+        "[@liu2017]",
+        {},
     ),
 }  # fmt: skip
 _RELAXOMETRY = {
