@@ -13,7 +13,7 @@ from .errors import UsageError
 UNWRAP_METHODS = ("romeo", "laplacian")
 FIELDMAP_METHODS = ("nonlinear_fit", "linear_fit")
 BACKGROUND_METHODS = ("vsharp", "sharp", "resharp", "ismv", "lbv", "pdf")
-SINGLE_STEP_METHODS: tuple[str, ...] = ("tfi",)  # from the total field at once; they take the place of both stages
+SINGLE_STEP_METHODS: tuple[str, ...] = ("tfi", "tgv")  # from the total field at once; they take the place of both stages
 INVERSION_METHODS = (
     "mtv",
     "tv",
@@ -207,9 +207,9 @@ class Tv(Params):
     outside_weight: float = 0.3
     isotropic: bool = True
     gradient_step: float = 1 / 60
-    mu_data: float = 0.1
+    mu_data: float = 0.04
     max_iterations: int = 60
-    tolerance: float = 0.07
+    tolerance: float = 0.08
     pad_mm: float = 16.0
 
 
@@ -223,7 +223,7 @@ class Nltv(Params):
     outside_weight: float = 0.3
     isotropic: bool = False
     gradient_step: float = 1 / 60
-    mu_data: float = 0.1
+    mu_data: float = 0.04
     max_iterations: int = 60
     tolerance: float = 0.06
     pad_mm: float = 16.0
@@ -241,7 +241,7 @@ class Hdqsm(Params):
     outside_weight: float = 0.3
     isotropic: bool = False
     gradient_step: float = 1 / 60
-    mu_data: float = 0.1
+    mu_data: float = 0.04
     penalty_absolute: float = 0.1
     iterations_absolute: int = 8
     max_iterations: int = 60
@@ -350,6 +350,27 @@ class Tfi(Params):
 
 
 @dataclass(frozen=True)
+class Tgv(Params):
+    """Total generalised variation in a single step."""
+
+    may_be_zero = ("edge_share", "edge_weight", "erosion_mm")
+
+    alpha1: float = 1e-4
+    alpha0: float = 5e-4
+    edge_share: float = 0.4
+    edge_weight: float = 0.3
+    erosion_mm: float = 0.0
+    max_iterations: int = 100
+    coarse_iterations: int = 400
+    tolerance: float = 1e-3
+    start_tolerance: float = 1e-3
+
+    def check(self, table: str) -> None:
+        if self.edge_share >= 1:
+            raise UsageError(f"{table}.edge_share is {self.edge_share}; it has to be 0 or more and less than 1.")
+
+
+@dataclass(frozen=True)
 class Medi(Params):
     """MEDI: weights of the variation off the magnitude's edges, and of the CSF's uniformity."""
 
@@ -446,6 +467,7 @@ class Tables:
     starqsm: Starqsm = field(default_factory=Starqsm)
     ilsqr: Ilsqr = field(default_factory=Ilsqr)
     tfi: Tfi = field(default_factory=Tfi)
+    tgv: Tgv = field(default_factory=Tgv)
     loglinear: Loglinear = field(default_factory=Loglinear)
     arlo: Arlo = field(default_factory=Arlo)
     nonlinear: Nonlinear = field(default_factory=Nonlinear)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .. import _fft
 
 SLAB = 8  # planes that one thread works on at a time
+TIP = 8.0  # dual, in residuals, that makes a voxel look for another turn
 
 
 @numba.njit(inline="always")
@@ -157,11 +158,14 @@ def _sine(angle):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _wrapped_fit(value, field, weight, penalty, phase):  # type: ignore[no-untyped-def]
+def _wrapped_fit(value, field, near, weight, penalty, phase):  # type: ignore[no-untyped-def]
     """s of min ½ w² |exp(iφs) - exp(iφf)|² / φ² + ½ m (s - value)², by Newton steps that stay between the two."""
     turn, quarter = np.float32(2 * np.pi) / phase, np.float32(np.pi / 2)
-    # of all whole turns the field may be off by, the one that brings it next to the value
-    target = field + np.rint((value - field) / turn) * turn
+    # of all whole turns the field may be off by, the one that brings it next to the prediction. What does not fit for
+    # several iterations adds up in the value, and tips the scales once it is about a ninth of half a turn; more of the
+    # value would tip them for every residual, since the dual in it is the residual over the penalty
+    share = min(np.float32(TIP) * penalty, np.float32(1))
+    target = field + np.rint((near + share * (value - near) - field) / turn) * turn
     low, high = min(target, value), max(target, value)
     w = weight * weight
     s = (w * target + penalty * value) / (w + penalty)
@@ -181,11 +185,11 @@ def split_data_wrapped(predicted, q, field, weight, before, penalty, relax, phas
     for x in numba.prange(field.shape[0]):
         for y in range(field.shape[1]):
             for z in range(field.shape[2]):
-                f, w, old = field[x, y, z], weight[x, y, z], q[x, y, z]
-                s = _wrapped_fit(old, f, w, m0, p)
-                new = a * predicted[x, y, z] + (one - a) * s + ratio * (old - s)
+                f, w, old, near = field[x, y, z], weight[x, y, z], q[x, y, z], predicted[x, y, z]
+                s = _wrapped_fit(old, f, near, w, m0, p)
+                new = a * near + (one - a) * s + ratio * (old - s)
                 q[x, y, z] = new
-                s = _wrapped_fit(new, f, w, m, p)
+                s = _wrapped_fit(new, f, near, w, m, p)
                 predicted[x, y, z] = s + s - new
 
 

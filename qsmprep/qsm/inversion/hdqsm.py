@@ -52,7 +52,7 @@ def hdqsm(
     outside_weight: float = 0.3,
     isotropic: bool = False,
     gradient_step: float = 1 / 60,
-    mu_data: float = 0.1,
+    mu_data: float = 0.04,
     penalty_absolute: float = 0.1,
     iterations_absolute: int = 8,
     max_iterations: int = 60,

@@ -28,7 +28,7 @@ def nltv(
     outside_weight: float = 0.3,
     isotropic: bool = False,
     gradient_step: float = 1 / 60,
-    mu_data: float = 0.1,
+    mu_data: float = 0.04,
     max_iterations: int = 60,
     tolerance: float = 0.06,
     pad_mm: float = 16.0,

@@ -28,9 +28,9 @@ def tv(
     outside_weight: float = 0.3,
     isotropic: bool = True,
     gradient_step: float = 1 / 60,
-    mu_data: float = 0.1,
+    mu_data: float = 0.04,
     max_iterations: int = 60,
-    tolerance: float = 0.07,
+    tolerance: float = 0.08,
     pad_mm: float = 16.0,
 ) -> Float:
     """Susceptibility with total variation: min over χ of ½ |W (Dχ - field)|² + λ |∇χ|.

@@ -56,7 +56,8 @@ def minimum(objective, around):
 
 @pytest.mark.parametrize("term", ["squared", "absolute", "wrapped"])
 def test_data_steps_are_proximal(term):
-    predicted, field = random(5, 4, 3, scale=0.1), random(5, 4, 3, seed=1, scale=0.1)
+    # less than a quarter turn apart: farther off the wrapped loss has several minima
+    predicted, field = random(5, 4, 3, scale=0.02), random(5, 4, 3, seed=1, scale=0.02)
     weight = np.abs(random(5, 4, 3, seed=2, scale=0.5)).clip(0.3, 1)
     penalty, phase = 0.2, 16.0
     f, w, m = field[..., None].astype(float), weight[..., None].astype(float), penalty
@@ -78,10 +79,8 @@ def test_data_steps_are_proximal(term):
     objective = lambda s: loss(s) + 0.5 * m * (s - v[..., None]) ** 2  # noqa: E731
     best = minimum(objective, v)[..., None]
     found = ((goal + v) / 2)[..., None]
-    # the wrapped loss has several minima, of which Newton's few steps find one that is as good
-    assert np.all(objective(found) <= 1.02 * objective(best) + 1e-8)
-    if term != "wrapped":
-        assert np.allclose(found, best, atol=1e-4)
+    assert np.all(objective(found) <= 1.01 * objective(best) + 1e-8)
+    assert np.allclose(found, best, atol=1e-3 if term == "wrapped" else 1e-4)
 
 
 def test_least_squares_solves_the_normal_equations():
