@@ -1,0 +1,122 @@
+"""Every parameter of every algorithm, from the command line and from TOML to the node that runs it."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from qsmprep import parameters
+from qsmprep.bids.model import Echo, Run
+from qsmprep.cli.main import parse
+from qsmprep.parameters import Tables
+from qsmprep.settings import Settings
+
+TABLES = {f.name: f.default_factory() for f in fields(Tables)}
+# what carries a choice of algorithm: option, its names, the node of the graph
+STAGES = {
+    "unwrap": ("unwrap", parameters.UNWRAP_METHODS),
+    "fieldmap": ("field_fit", parameters.FIELDMAP_METHODS),
+    "background": ("background", parameters.BACKGROUND_METHODS),
+    "inversion": ("inversion", parameters.INVERSION_METHODS),
+    "relaxometry": ("r2star", parameters.RELAXOMETRY_METHODS),
+}
+ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read"}
+CASES = [(table, key) for table, values in TABLES.items() for key in asdict(values)]
+WORDS = {"mode": "individual", "floor": "constant"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+
+    def file(name):
+        path = folder / f"{name}.nii"
+        path.touch()
+        return path
+
+    echoes = tuple(Echo(te=0.005 * n, magnitude=file(f"mag{n}"), phase=file(f"phase{n}"), number=n) for n in (1, 2, 3))
+    return Run(
+        entities={"subject": "01"}, suffix="MEGRE", echoes=echoes, b0=3.0, b0_source="test", nominal_field=3.0,
+        shape=(8, 8, 8), voxel_size=(1.0, 1.0, 1.0), b0_dir=(0.0, 0.0, 1.0), obliquity=0.0,
+    )  # fmt: skip
+
+
+def other(key, value):
+    """A valid value that is not the default."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return WORDS[key]
+    if isinstance(value, int):
+        return value + 1
+    return value * 0.5 if value else 0.25
+
+
+def stage_of(table):
+    return next((option for option, (_, names) in STAGES.items() if table in names), None)
+
+
+def node_inputs(settings, run, table):
+    from qsmprep.workflows.recon import init_echoes_wf, init_recon_wf
+
+    name = ALWAYS.get(table) or STAGES[stage_of(table)][0]
+    build = init_echoes_wf if table == "coils" else init_recon_wf
+    return build(run, settings).get_node(name).inputs
+
+
+@pytest.mark.parametrize(("table", "key"), CASES)
+def test_parameter_reaches_its_node(table, key, run, tmp_path):
+    value = other(key, getattr(TABLES[table], key))
+    choice = [f"--{stage_of(table)}", table] if stage_of(table) else []
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    line = parse(["/data", "/out", "participant", *choice, "--set", f"{table}.{key}={text}"])
+    toml = tmp_path / "settings.toml"
+    quoted = f'"{text}"' if isinstance(value, str) else text
+    chosen = f'{stage_of(table)} = "{table}"\n' if choice else ""
+    toml.write_text(f"{chosen}[{table}]\n{key} = {quoted}\n")
+    file = Settings.from_toml(toml, bids_dir=Path("/data"), out_dir=Path("/out"), analysis_level="participant")
+    for settings in (line, file):
+        inputs = node_inputs(settings, run, table)
+        assert inputs.params == asdict(TABLES[table]) | {key: value}
+        if choice:
+            assert inputs.method == table
+
+
+def test_every_table_belongs_to_a_node():
+    assert all(table in ALWAYS or stage_of(table) for table in TABLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mtv.weigth=2", "Did you mean 'mtv.weight'"),
+        ("mvt.weight=2", "Did you mean 'mtv'"),
+        ("weight=2", "expected TABLE.KEY=VALUE"),
+        ("mtv.weight=heavy", "has to be a number; found 'heavy'"),
+        ("mtv.weight=-1", "has to be above 0"),
+    ],
+)
+def test_wrong_assignments_are_explained(text, words):
+    from qsmprep.errors import UsageError
+
+    with pytest.raises(UsageError) as caught:
+        parse(["/data", "/out", "participant", "--set", text])
+    assert words in str(caught.value)
+
+
+def test_a_single_step_needs_no_background_removal(run):
+    from qsmprep.workflows.recon import init_recon_wf
+
+    single = init_recon_wf(run, parse(["/data", "/out", "participant", "--inversion", "tfi"]))
+    assert "background" not in single.list_node_names()
+    assert "background" in init_recon_wf(run, parse(["/data", "/out", "participant"])).list_node_names()
+
+
+def test_noise_reaches_every_stage_that_weighs_by_it(run):
+    from qsmprep.workflows.recon import init_recon_wf
+
+    wf = init_recon_wf(run, parse(["/data", "/out", "participant", "--two-pass"]))
+    links = {(a.name, b.name, link) for a, b, data in wf._graph.edges(data=True) for link in data["connect"]}
+    assert ("field_fit", "background", ("noise", "noise")) in links
+    assert ("field_fit", "inversion", ("noise", "noise")) in links
+    assert ("inputnode", "inversion", ("quality", "quality")) in links
