@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from .._grid import Float
 from ..constants import PHASE_PER_PPM
 from .tfi import tfi
+from .tgv import tgv
 
-METHODS: dict[str, Callable[..., tuple[Float, Float]]] = {"tfi": tfi}
+METHODS: dict[str, Callable[..., tuple[Float, Float]]] = {"tfi": tfi, "tgv": tgv}
 
 
 def reconstruct(
@@ -63,4 +64,4 @@ def reconstruct(
     return METHODS[method](total_field, mask, voxel_size, b0_dir, **data, **params)
 
 
-__all__ = ["METHODS", "reconstruct", "tfi"]
+__all__ = ["METHODS", "reconstruct", "tfi", "tgv"]

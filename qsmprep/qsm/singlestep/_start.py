@@ -9,12 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .._grid import Bool, Float, as_mask, as_volume, mask_box
+from .._grid import Bool, Float, Slices, as_mask, as_volume, mask_box
+from .._harmonic import fill_from_neighbours, harmonic_extension
 from .._weights import data_weight, field_noise, magnitude_weight, noise_level
 from ..dipole import forward_field
-from .._harmonic import fill_from_neighbours, harmonic_extension
 
 TRUSTED = 0.05  # a voxel whose weight is less says nothing of the background
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the box of a mask lies in the image of a shape; `mask` is the box's part of it."""
+
+    mask: Bool
+    box: Slices
+    shape: tuple[int, ...]
+
+    def image(self, volume: Float) -> Float:
+        """A volume of the box in the image, 0 outside the mask."""
+        image = np.zeros(self.shape, np.float32)
+        image[self.box] = np.where(self.mask, volume, np.float32(0))
+        return image
 
 
 @dataclass(frozen=True)
@@ -24,30 +39,17 @@ class Start:
     Attributes
     ----------
     field : (x, y, z) float32 array [ppm]
-        Total field less the function that agrees with it on the rim of `domain` and is harmonic within; 0 elsewhere.
+        Total field less the function that agrees with it on the rim of the trusted part of the mask and is harmonic
+        within; 0 elsewhere.
     weight : (x, y, z) float32 array
         Of the data, 0 to 1; 0 on the rim, where the field has been spent on the harmonic function.
-    mask, domain : (x, y, z) bool arrays
-        The mask; the mask without what cannot be trusted at its rim.
     noise : float [ppm]
-        The median of what is known of it in the domain, but no less than the field's finest details show.
-    box, shape :
-        Where the box lies in the image, and the image's shape.
+        The median of what is known of it, but no less than the field's finest details show.
     """
 
     field: Float
     weight: Float
-    mask: Bool
-    domain: Bool
     noise: float
-    box: tuple[slice, slice, slice]
-    shape: tuple[int, ...]
-
-    def whole(self, volume: NDArray[np.float32]) -> Float:
-        """A volume of the box in the image, 0 outside the mask."""
-        image = np.zeros(self.shape, np.float32)
-        image[self.box] = np.where(self.mask, volume, np.float32(0))
-        return image
 
 
 def without_harmonic(
@@ -58,8 +60,8 @@ def without_harmonic(
     noise: NDArray[np.generic] | None,
     magnitude: NDArray[np.generic] | None,
     tolerance: float,
-) -> Start:
-    """The start of a single-step method.
+) -> tuple[Start, Place]:
+    """The start of a single-step method, and where it lies.
 
     Whatever sources outside the mask make is harmonic within, so nothing of them is left but what the field of the
     sources inside is on the rim. Voxels that cannot be trusted are filled in from their neighbours, or, where they
@@ -72,7 +74,8 @@ def without_harmonic(
         raise ValueError("no voxel of the mask has a field that can be trusted: its noise is infinite throughout")
     level = noise_level(noise, flags) or 0.0
     box = mask_box(flags, 1)
-    image_shape, field, flags, weights = field.shape, field[box], flags[box], weights[box]
+    place = Place(flags[box], box, field.shape)
+    field, flags, weights = field[box], place.mask, weights[box]
     if not np.isfinite(field[weights > 0]).all():
         raise ValueError("total field has NaN or infinite values inside the mask")
     trusted = flags & (weights > TRUSTED)
@@ -87,9 +90,9 @@ def without_harmonic(
     local = np.where(within & trusted, filled - harmonic, np.float32(0)).astype(np.float32)
     weights = np.where(within & trusted, weights, np.float32(0)).astype(np.float32)
     level = max(level, field_noise(local, weights > 0))
-    return Start(local, weights, flags, domain, level, box, image_shape)
+    return Start(local, weights, level), place
 
 
-def field_in_mask(chi: Float, mask: NDArray[np.generic], voxel_size: Sequence[float], b0_dir: Sequence[float]) -> Float:
-    """Field [ppm] of a susceptibility map, 0 outside the mask."""
-    return np.where(np.asarray(mask, bool), forward_field(chi, voxel_size, b0_dir), np.float32(0)).astype(np.float32)
+def field_in_mask(chi: Float, place: Place, voxel_size: Sequence[float], b0_dir: Sequence[float]) -> Float:
+    """Field [ppm] of a susceptibility map that is 0 outside the mask, in the mask."""
+    return place.image(forward_field(chi[place.box], voxel_size, b0_dir))

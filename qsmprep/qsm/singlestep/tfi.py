@@ -94,12 +94,16 @@ def tfi(
     Zhou D, et al. NMR Biomed 2014;27:312 (the harmonic function). https://doi.org/10.1002/nbm.3064
     """
     sizes = as_voxel_size(voxel_size)
-    start = without_harmonic(total_field, mask, sizes, noise=noise, magnitude=magnitude, tolerance=start_tolerance)
+    start, place = without_harmonic(
+        total_field, mask, sizes, noise=noise, magnitude=magnitude, tolerance=start_tolerance
+    )
+    error = np.full(place.shape, np.inf, np.float32)
     known = start.weight > 0
-    error = np.full(start.shape, np.inf, np.float32)
-    error[start.box][known] = np.float32(start.noise) / start.weight[known]
+    error[place.box][known] = np.float32(start.noise) / start.weight[known]
+    local = place.image(start.field)
+    del start
     chi = mtv(
-        start.whole(start.field),
+        local,
         mask,
         sizes,
         b0_dir,
@@ -115,4 +119,5 @@ def tfi(
         tolerance=tolerance,
         pad_mm=pad_mm,
     )
-    return chi, field_in_mask(chi, mask, sizes, b0_dir)
+    del local, error
+    return chi, field_in_mask(chi, place, sizes, b0_dir)
