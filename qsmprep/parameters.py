@@ -203,7 +203,7 @@ class Tv(Params):
 
     may_be_zero = ("outside_weight",)
 
-    weight: float = 1.2e-4
+    weight: float = 1e-4
     outside_weight: float = 0.3
     isotropic: bool = True
     gradient_step: float = 1 / 60
@@ -219,7 +219,7 @@ class Nltv(Params):
 
     may_be_zero = ("outside_weight",)
 
-    weight: float = 1.1e-4
+    weight: float = 1e-4
     outside_weight: float = 0.3
     isotropic: bool = False
     gradient_step: float = 1 / 60
@@ -235,7 +235,7 @@ class Hdqsm(Params):
 
     may_be_zero = ("outside_weight",)
 
-    weight: float = 1e-4
+    weight: float = 8e-5
     weight_absolute: float = 0.12
     outlier: float = 20.0
     outside_weight: float = 0.3

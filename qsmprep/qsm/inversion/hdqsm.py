@@ -46,7 +46,7 @@ def hdqsm(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    weight: float = 1e-4,
+    weight: float = 8e-5,
     weight_absolute: float = 0.12,
     outlier: float = 20.0,
     outside_weight: float = 0.3,

@@ -24,7 +24,7 @@ def nltv(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    weight: float = 1.1e-4,
+    weight: float = 1e-4,
     outside_weight: float = 0.3,
     isotropic: bool = False,
     gradient_step: float = 1 / 60,
