@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 DEMO   := demo
 NPROC  ?= $(shell nproc)
 
-.PHONY: demo test lint types lock clean
+# make bench  accuracy and speed of every algorithm and preset, into benchmarks/README.md (about an hour)
+.PHONY: demo test bench lint types lock clean
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -23,6 +24,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(NPROC) --dist loadfile tests
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
