@@ -3,9 +3,10 @@
     python benchmarks/bench.py [--work-dir DIR] [--only TEXT] [--all-heads] [--phantom128 FILE]
 
 Every row is measured in a process of its own, and kept in the working directory: a bench that was stopped goes on
-where it was. Truth: digital heads (`heads.py`), each algorithm alone on its true input and each preset from raw phase with the
-true brain mask. Speed: the phantom on which the peers of peers.toml were measured, in units of one pair of real Fourier
-transforms on the same grid, timed in turns with the algorithm. The second call counts: the first one compiles.
+where it was. Truth: digital heads (`heads.py`), each algorithm alone on its true input and each preset from raw phase
+with the true brain mask. Speed: the phantom on which the peers of peers.toml were measured, in units of one pair of
+real Fourier transforms on the same grid, timed in turns with the algorithm. The second call counts: the first one
+compiles.
 """
 
 from __future__ import annotations

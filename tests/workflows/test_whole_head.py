@@ -138,7 +138,13 @@ def test_sidecars_say_how_and_from_what(heads):
     assert sidecar["Units"] == "ppm"
     assert sidecar["ReferenceRegion"] == "brain"
     assert "ReferenceOffset" in sidecar
-    assert sidecar["DipoleInversion"]["Method"] == "rts"
+    assert sidecar["DipoleInversion"]["Method"] == "mtv"
+    references = sidecar["References"]
+    assert set(references) == {"brain", "csf", "wm"}
+    assert references["brain"]["Offset"] == pytest.approx(sidecar["ReferenceOffset"])
+    # white matter is diamagnetic next to the mean of the brain, ventricular fluid next to neither by much
+    assert references["wm"]["Offset"] < references["brain"]["Offset"]
+    assert abs(references["csf"]["Offset"] - references["brain"]["Offset"]) < 0.05
     assert all(source.startswith("bids:raw:sub-01/anat/") for source in sidecar["Sources"])
     columns = json.loads((out / "sub-01" / "anat" / "sub-01_seg-deepgrey_desc-stats_dseg.json").read_text())
     assert set(stats(out, "01").columns) <= set(columns)
