@@ -188,7 +188,7 @@ class Pdf(Params):
 class Rts(Params):
     """RTS (rapid two-step inversion)."""
 
-    delta: float = 0.12
+    delta: float = 0.1
     cg_iterations: int = 6
     mu: float = 10.0
     gradient_step: float = 0.02

@@ -18,7 +18,7 @@ from ._cg import weighted_least_squares
 from ._splitting import SLAB, gradient_power_axes, split_gradient
 from ._variation import Problem
 
-FLOOR = 0.01
+FLOOR = 0.005
 """Preconditioner of the least squares: frequencies whose squared dipole is below it are left behind by few steps."""
 
 
@@ -46,7 +46,7 @@ def rts(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    delta: float = 0.12,
+    delta: float = 0.1,
     cg_iterations: int = 6,
     mu: float = 10.0,
     gradient_step: float = 0.02,
