@@ -37,7 +37,7 @@ class Stage:
 class Splitting:
     """χ, split into its gradient and its field, on the padded grid of a problem.
 
-    Ten padded volumes at the peak: three of the gradient, one of the field, field and weights of the problem, half of
+    Eleven padded volumes at the peak: three of the gradient, one of the field, field and weights of the problem, half of
     the dipole and its scratch, two spectra or what they come from, and what SciPy takes for one transform.
     """
 
@@ -52,7 +52,7 @@ class Splitting:
     ) -> None:
         grid = problem.grid
         # how much the variation of each kind of voxel counts; a threshold of exactly 0 would divide 0 by 0
-        self.kind = np.broadcast_to(np.uint8(0), grid) if kind is None else kind
+        self.kind = problem.inside.view(np.uint8) if kind is None else kind
         self.factor = np.maximum(np.asarray(factor, np.float32), np.float32(1e-6))
         self.grid, self.spacing = grid, tuple(voxel_size)
         self.dipole = dipole_kernel(grid, voxel_size, b0_dir)

@@ -113,7 +113,7 @@ def rts(
     firmness = mu / effective_weight(1.0, problem.noise)
     gradient = np.zeros((3, *grid), np.float32)
     planes = np.empty((2, max(1, grid[0] // SLAB), *grid[1:]), np.float32)
-    kind, factor = np.broadcast_to(np.uint8(0), grid), np.ones(1, np.float32)
+    kind, factor = problem.inside.view(np.uint8), np.ones(1, np.float32)
     chi, relax = _fft.inverse(known.copy(), grid), 1.0
     for _ in range(max_iterations):
         moved, size = split_gradient(
