@@ -333,7 +333,7 @@ class Tfi(Params):
 
     may_be_zero = ("outside_weight", "edge_share", "edge_weight")
 
-    weight: float = 1.2e-4
+    weight: float = 1e-4
     outside_weight: float = 0.0
     edge_share: float = 0.4
     edge_weight: float = 0.3

@@ -22,7 +22,7 @@ def tfi(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    weight: float = 1.2e-4,
+    weight: float = 1e-4,
     outside_weight: float = 0.0,
     edge_share: float = 0.4,
     edge_weight: float = 0.3,
