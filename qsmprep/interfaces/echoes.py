@@ -36,7 +36,7 @@ class EchoReader:
         else:
             scaling = PhaseScaling(**given.scaling)
             phase = self._stack(given.phase, coil, lambda volume: to_radians(volume, scaling, given.phase_sign))
-            magnitude = self._stack(given.magnitude, coil) if given.magnitude else None
+            magnitude = self._stack(given.magnitude, coil) if given.magnitude else None  # type: ignore[assignment]
         if given.alternating_axis is not None:
             phase = remove_alternation(phase, given.alternating_axis)
         return magnitude, phase

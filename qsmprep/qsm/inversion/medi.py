@@ -148,9 +148,9 @@ def medi(
     strength = effective_weight(weight, problem.noise)
     stage = Stage(split, strength, gradient_step, mu_data, False, max_iterations, tolerance)
     kind = voxel_kinds(magnitude, problem, sizes, edge_share)
-    weights = {"kind": kind, "factor": (1.0, 1.0, 0.0)}
+    factor = (1.0, 1.0, 0.0)
     if csf is None:
-        splitting = Splitting(problem, sizes, b0_dir, **weights)
+        splitting = Splitting(problem, sizes, b0_dir, kind=kind, factor=factor)
         splitting.run(stage)
         return problem.result(splitting.susceptibility(stage))
     region = as_mask(csf, problem.shape) & problem.mask
@@ -158,7 +158,7 @@ def medi(
         raise ValueError("the CSF does not meet the mask of the local field")
     uniform = _UniformCsf(
         problem, sizes, b0_dir, csf=problem.padded(region[problem.box]), csf_weight=csf_weight, penalty=mu_data,
-        mu_smooth=strength / gradient_step, **weights,
+        mu_smooth=strength / gradient_step, kind=kind, factor=factor,
     )  # fmt: skip
     uniform.run(stage)
     chi = problem.result(uniform.susceptibility(stage))
