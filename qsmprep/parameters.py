@@ -13,7 +13,8 @@ from .errors import UsageError
 UNWRAP_METHODS = ("romeo", "laplacian")
 FIELDMAP_METHODS = ("nonlinear_fit", "linear_fit")
 BACKGROUND_METHODS = ("vsharp", "sharp", "resharp", "ismv", "lbv", "pdf")
-SINGLE_STEP_METHODS: tuple[str, ...] = ("tfi", "tgv")  # from the total field at once; they take the place of both stages
+# from the total field at once: they take the place of background removal and inversion
+SINGLE_STEP_METHODS = ("tfi", "tgv")
 INVERSION_METHODS = (
     "mtv",
     "tv",

@@ -191,7 +191,7 @@ def _reconstruction() -> list[GroupedOption]:
             "--reference",
             default=REFERENCES[0],
             metavar=f"[{'|'.join(REFERENCES)}|region:ATLAS.NAME]",
-            help="What is set to 0 ppm: mean of the brain, of ventricular CSF, of white matter, of a region, or nothing.",
+            help="What is set to 0 ppm: mean of the brain, ventricular CSF, white matter or a region; or nothing.",
         ),
         _option(
             RECONSTRUCTION,
