@@ -22,6 +22,7 @@ INVERSION_METHODS = (
     "medi",
     "hdqsm",
     "nltv",
+    "whqsm",
     "starqsm",
     "ilsqr",
     "ndi",
@@ -231,6 +232,21 @@ class Nltv(Params):
 
 
 @dataclass(frozen=True)
+class Whqsm(Params):
+    """WH-QSM: non-linear total variation beside a field that is harmonic in the mask."""
+
+    weight: float = 8e-5
+    harmonic_weight: float = 3000.0
+    isotropic: bool = False
+    gradient_step: float = 1 / 60
+    mu_data: float = 0.04
+    mu_harmonic: float = 5.0
+    max_iterations: int = 60
+    tolerance: float = 0.06
+    pad_mm: float = 16.0
+
+
+@dataclass(frozen=True)
 class Hdqsm(Params):
     """HD-QSM: total variation with absolute residuals first, squared ones then."""
 
@@ -373,13 +389,14 @@ class Tgv(Params):
 
 @dataclass(frozen=True)
 class Medi(Params):
-    """MEDI: weights of the variation off the magnitude's edges, and of the CSF's uniformity."""
+    """MEDI: weights of the variation off the magnitude's edges and of the CSF's uniformity; model error reduction."""
 
     may_be_zero = ("edge_share", "csf_weight")
 
     weight: float = 1.5e-4
     edge_share: float = 0.3
     csf_weight: float = 1.0
+    merit: bool = True
     gradient_step: float = 1 / 60
     mu_data: float = 0.2
     max_iterations: int = 60
@@ -458,6 +475,7 @@ class Tables:
     rts: Rts = field(default_factory=Rts)
     tv: Tv = field(default_factory=Tv)
     nltv: Nltv = field(default_factory=Nltv)
+    whqsm: Whqsm = field(default_factory=Whqsm)
     hdqsm: Hdqsm = field(default_factory=Hdqsm)
     tkd: Tkd = field(default_factory=Tkd)
     tikhonov: Tikhonov = field(default_factory=Tikhonov)

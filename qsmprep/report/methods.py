@@ -18,7 +18,7 @@ from qsmprep.parameters import SINGLE_STEP_METHODS
 from qsmprep.report.records import plan_dict
 
 _SHARP_OR_PDF = ("vsharp", "sharp", "resharp", "pdf")
-_SPARSE = ("mtv", "tv", "rts", "nltv", "hdqsm", "medi", "starqsm", "tgv", "tfi")
+_SPARSE = ("mtv", "tv", "rts", "nltv", "whqsm", "hdqsm", "medi", "starqsm", "tgv", "tfi")
 CONSENSUS = "https://doi.org/10.1002/mrm.30006"
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
 
@@ -203,6 +203,11 @@ _INVERSION = {
     "nltv": (
         "Susceptibility (χ) was computed by non-linear dipole inversion with total-variation regularisation "
         "[@milovic2018]",
+        _WEIGHT,
+    ),
+    "whqsm": (
+        "Susceptibility (χ) was computed by non-linear dipole inversion with total-variation regularisation, beside a "
+        "weakly harmonic field for what background removal left (WH-QSM) [@milovic2019]",
         _WEIGHT,
     ),
     "hdqsm": (

@@ -20,6 +20,7 @@ from .starqsm import starqsm
 from .tikhonov import tikhonov, tikhonov_iterative
 from .tkd import tkd
 from .tv import tv
+from .whqsm import whqsm
 
 METHODS: dict[str, Callable[..., Float]] = {
     "hdqsm": hdqsm,
@@ -34,6 +35,7 @@ METHODS: dict[str, Callable[..., Float]] = {
     "tikhonov_iterative": tikhonov_iterative,
     "tkd": tkd,
     "tv": tv,
+    "whqsm": whqsm,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +15,56 @@ from ..constants import PHASE_PER_PPM
 from ..dipole import dipole_kernel
 from ._cg import weighted_least_squares
 from ._splitting import gradient_power_axes
-from ._variation import Problem, gradient_transposed
+from ._variation import Problem
+
+
+@numba.njit(inline="always")
+def _slope(flat, bit, here, there):  # type: ignore[no-untyped-def]
+    return here - there if (flat >> bit) & 1 else np.float32(0)
+
+
+@numba.njit(parallel=True, cache=True, fastmath=True)
+def _flat_laplacian(volume, flat, out, spacing):  # type: ignore[no-untyped-def]
+    """∇ᵀ F ∇ of a volume, periodic; F is 1 along x, y, z where `flat` has its bit 0, 1, 2."""
+    nx, ny, nz = volume.shape
+    sx, sy, sz = np.float32(spacing[0] ** -2), np.float32(spacing[1] ** -2), np.float32(spacing[2] ** -2)
+    for x in numba.prange(nx):
+        x0, x1 = (x - 1 if x > 0 else nx - 1), (x + 1 if x + 1 < nx else 0)
+        for y in range(ny):
+            y0, y1 = (y - 1 if y > 0 else ny - 1), (y + 1 if y + 1 < ny else 0)
+            for z in range(nz):
+                z0, z1 = (z - 1 if z > 0 else nz - 1), (z + 1 if z + 1 < nz else 0)
+                c, f = volume[x, y, z], flat[x, y, z]
+                along_x = _slope(flat[x0, y, z], 0, c, volume[x0, y, z]) + _slope(f, 0, c, volume[x1, y, z])
+                along_y = _slope(flat[x, y0, z], 1, c, volume[x, y0, z]) + _slope(f, 1, c, volume[x, y1, z])
+                along_z = _slope(flat[x, y, z0], 2, c, volume[x, y, z0]) + _slope(f, 2, c, volume[x, y, z1])
+                out[x, y, z] = sx * along_x + sy * along_y + sz * along_z
+
+
+@numba.njit(parallel=True, cache=True, fastmath=True)
+def _move(streaks, residual, direction, step, length):  # type: ignore[no-untyped-def]
+    """Streaks and residual move by `length`; returns |residual|², plane by plane."""
+    t = np.float32(length)
+    sums = np.zeros(streaks.shape[0])
+    for x in numba.prange(streaks.shape[0]):
+        for y in range(streaks.shape[1]):
+            row = np.float32(0)
+            for z in range(streaks.shape[2]):
+                streaks[x, y, z] += t * direction[x, y, z]
+                r = residual[x, y, z] - t * step[x, y, z]
+                residual[x, y, z] = r
+                row += r * r
+            sums[x] += row
+    return sums
+
+
+@numba.njit(parallel=True, cache=True, fastmath=True)
+def _turn(direction, residual, ratio):  # type: ignore[no-untyped-def]
+    b = np.float32(ratio)
+    for x in numba.prange(direction.shape[0]):
+        for y in range(direction.shape[1]):
+            for z in range(direction.shape[2]):
+                direction[x, y, z] = residual[x, y, z] + b * direction[x, y, z]
 
 
 def ilsqr(
@@ -90,7 +140,8 @@ def ilsqr(
     chi = _fft.inverse(spectrum, grid)
     chi *= problem.inside
     cone: Bool = np.abs(dipole) < threshold
-    flat = _flat(_without_cone(chi, dipole, threshold), problem, sizes, edge_share)
+    flat = _flat(_without_cone(chi, dipole, threshold), problem.inside, edge_share)
+    del dipole, spectrum
     chi -= _streaks(chi, cone, flat, sizes, streak_iterations)
     return problem.result(chi)
 
@@ -102,56 +153,43 @@ def _without_cone(chi: Float, dipole: Float, threshold: float) -> Float:
     return _fft.inverse(spectrum, chi.shape)
 
 
-def _flat(chi: Float, problem: Problem, voxel_size: Sequence[float], share: float) -> NDArray[np.float32]:
-    """1 where the gradient of χ along an axis should be 0, for each axis; 0 on edges and outside the mask."""
-    flat = np.zeros((3, *chi.shape), np.float32)
+def _flat(chi: Float, inside: Bool, share: float) -> NDArray[np.uint8]:
+    """Bits 0, 1, 2: the gradient of χ along x, y, z should be 0 here; none on edges and outside the mask."""
+    flat = np.zeros(chi.shape, np.uint8)
     for axis in range(3):
-        steep = np.abs(np.roll(chi, -1, axis) - chi)
-        within = problem.inside & np.roll(problem.inside, -1, axis)
+        steep = np.roll(chi, -1, axis)
+        steep -= chi
+        np.abs(steep, out=steep)
+        within = inside & np.roll(inside, -1, axis)
         if within.any():
-            flat[axis] = within & (steep < np.quantile(steep[within], 1 - share))
+            flat |= (within & (steep < np.quantile(steep[within], 1 - share))).astype(np.uint8) << axis
     return flat
 
 
-def _gradient(chi: Float, voxel_size: Sequence[float]) -> NDArray[np.float32]:
-    """Forward differences [1/mm], periodic."""
-    found = np.empty((3, *chi.shape), np.float32)
-    for axis, size in enumerate(voxel_size):
-        np.subtract(np.roll(chi, -1, axis), chi, out=found[axis])
-        found[axis] /= np.float32(size)
-    return found
-
-
-def _streaks(chi: Float, cone: Bool, flat: NDArray[np.float32], voxel_size: Sequence[float], iterations: int) -> Float:
+def _streaks(
+    chi: Float, cone: Bool, flat: NDArray[np.uint8], voxel_size: tuple[float, float, float], iterations: int
+) -> Float:
     """The volume, with a spectrum on the cone alone, whose gradients come nearest to those of χ where it is flat."""
-    grid = chi.shape
-    transposed = np.empty(grid, np.float32)
-
-    def on_cone(volume: Float) -> Float:
-        spectrum = _fft.forward(volume)
-        spectrum *= cone
-        return _fft.inverse(spectrum, grid)
 
     def normal(volume: Float) -> Float:
-        slopes = _gradient(volume, voxel_size)
-        slopes *= flat
-        gradient_transposed(slopes, transposed, voxel_size)
-        return on_cone(transposed)
+        out = np.empty_like(volume)
+        _flat_laplacian(volume, flat, out, voxel_size)
+        spectrum = _fft.forward(out)
+        del out
+        spectrum *= cone
+        return _fft.inverse(spectrum, volume.shape)
 
     residual = normal(chi)
-    streaks = np.zeros(grid, np.float32)
-    direction = residual.copy()
+    streaks, direction = np.zeros_like(chi), residual.copy()
     size = first = _dot(residual, residual)
     for _ in range(iterations):
         if not size > 1e-6 * first:
             break
         step = normal(direction)
-        length = np.float32(size / _dot(direction, step))
-        streaks += length * direction
-        residual -= length * step
-        size, before = _dot(residual, residual), size
-        direction *= np.float32(size / before)
-        direction += residual
+        length = size / _dot(direction, step)
+        before, size = size, float(_move(streaks, residual, direction, step, length).sum())
+        del step
+        _turn(direction, residual, size / before)
     return streaks
 
 

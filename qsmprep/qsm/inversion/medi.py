@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,32 @@ from ._admm import RELAX, Splitting, Stage
 from ._edges import voxel_kinds
 from ._splitting import split_data_wrapped, split_gradient
 from ._variation import Problem
+
+MERIT_AT = (8, 13, 18)  # iterations: the field of χ is near its final one, and what is not explained yet stands out
+MERIT_LIMIT = 6.0  # residuals, in standard deviations, beyond which the model is in error rather than the phase noisy
+
+
+@numba.njit(parallel=True, cache=True, fastmath=True)
+def _residual(predicted, field, weight, phase, out):  # type: ignore[no-untyped-def]
+    """W |exp(iφp) - exp(iφf)| / φ."""
+    p, half = np.float32(phase), np.float32(0.5)
+    for x in numba.prange(field.shape[0]):
+        for y in range(field.shape[1]):
+            for z in range(field.shape[2]):
+                angle = half * p * (predicted[x, y, z] - field[x, y, z])
+                out[x, y, z] = weight[x, y, z] * abs(np.sin(angle)) / (half * p)
+
+
+def _reduce_model_error(problem: Problem, predicted: Float, phase: float) -> None:
+    """Weights fall with the square of the residual where it is beyond the limit (MERIT)."""
+    residual = np.empty_like(predicted)
+    _residual(predicted, problem.field, problem.weight, phase, residual)
+    # a median does not see the outliers that it is there to find
+    known = residual[problem.weight > 0]
+    limit = np.float32(MERIT_LIMIT * 1.4826 * float(np.median(known, overwrite_input=True)))
+    del known
+    beyond = residual > limit
+    problem.weight[beyond] *= np.square(limit / residual[beyond])
 
 
 class _UniformCsf(Splitting):
@@ -38,13 +65,13 @@ class _UniformCsf(Splitting):
             del smooth
             predicted = _fft.inverse(data, self.grid)
             del data
+            stage.split(predicted, self.data, stage.penalty, stage.penalty)
             goal = chi.copy()
             goal[self.csf] = self._region_goal(chi[self.csf])
             moved, size = split_gradient(
                 chi, self.gradient, self.planes, self.kind, self.factor, self.spacing, step, step, RELAX,
                 stage.isotropic,
             )  # fmt: skip
-            stage.split(predicted, self.data, stage.penalty, stage.penalty)
             goal *= self.share
             chi += goal
             del goal
@@ -80,6 +107,7 @@ def medi(
     weight: float = 1.5e-4,
     edge_share: float = 0.3,
     csf_weight: float = 1.0,
+    merit: bool = True,
     gradient_step: float = 1 / 60,
     mu_data: float = 0.2,
     max_iterations: int = 60,
@@ -114,6 +142,8 @@ def medi(
         Share of the mask's voxels that count as edges: those where the relative gradient of the magnitude is steepest.
     csf_weight : float
         λ0, relative to the weight of the data.
+    merit : bool
+        Model error reduction: voxels whose residual is beyond 6 standard deviations count less from then on.
     gradient_step : float [ppm/mm]
         Gradients shrink by this in one iteration; it sets the speed, not the solution.
     mu_data : float
@@ -142,7 +172,13 @@ def medi(
     sizes = as_voxel_size(voxel_size)
     problem = Problem(local_field, mask, sizes, noise=noise, magnitude=magnitude, pad_mm=pad_mm)
 
+    iteration = 0
+
     def split(predicted: Float, q: Float, before: float, penalty: float) -> None:
+        nonlocal iteration
+        iteration += 1
+        if merit and iteration in MERIT_AT:
+            _reduce_model_error(problem, predicted, phase_per_ppm)
         split_data_wrapped(predicted, q, problem.field, problem.weight, before, penalty, RELAX, phase_per_ppm)
 
     strength = effective_weight(weight, problem.noise)
