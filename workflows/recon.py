@@ -110,7 +110,7 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
         (unwrap, fit, [("phase", "phase")]),
         (mask, fit, [("brain_mask", "mask")]),
         (fit, inversion, [("noise", "noise")]),
-        (inversion, reference, [("chi", "chi")]),
+        (inversion, reference, [("chi", "chi"), ("meta", "inversion")]),
         (offset, reference, [("meta", "earlier")]),
         (mask, out, [("brain_mask", "brain_mask")]),
         (fit, out, [("field", "total_field"), ("residual", "residual"), ("noise", "noise")]),

@@ -94,7 +94,13 @@ def _resolve(ctx: click.Context, /, **values: Any) -> Settings:
     }
     assigned = parse_assignments(given.pop("assignments", ()))
     given |= assigned
-    return Settings.resolve(given, config=given.pop("config", None), preset=given.pop("preset", None))
+    settings = Settings.resolve(given, config=given.pop("config", None), preset=given.pop("preset", None))
+    if settings.single_step and "background" in given:  # a file or preset may name one, which is then not used
+        raise UsageError(
+            f"--background {settings.background}: --inversion {settings.inversion} goes from the total field to χ in a "
+            "single step, with no background removal before it. Leave --background out, or choose another inversion."
+        )
+    return settings
 
 
 def execute(settings: Settings) -> int:

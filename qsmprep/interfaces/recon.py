@@ -230,6 +230,7 @@ class InvertInput(StageInput):
 
 class InvertOutput(TraitedSpec):
     chi = File(exists=True, desc="[ppm]")
+    meta = traits.Dict(desc="for the sidecar: noise and echo time that the inversion went by")
 
 
 class InvertDipole(StageInterface):
@@ -240,7 +241,8 @@ class InvertDipole(StageInterface):
     def _run_interface(self, runtime):
         from ..qsm.inversion import invert
 
-        self._save(runtime, "chi", _chi(self.inputs, invert), self.inputs.field)
+        chi, self._results["meta"] = _chi(self.inputs, invert)
+        self._save(runtime, "chi", chi, self.inputs.field)
         return runtime
 
 
@@ -264,31 +266,35 @@ class ReconstructChi(StageInterface):
             local.append(field)
             return chi
 
-        chi = _chi(self.inputs, invert)
+        chi, self._results["meta"] = _chi(self.inputs, invert)
         for name, volume in (("chi", chi), ("field", local[-1]), ("mask", chi != 0)):
             self._save(runtime, name, volume, self.inputs.field)
         return runtime
 
 
 def _chi(given, invert):
-    """χ by `invert`, in one pass or two."""
+    """χ by `invert`, in one pass or two; and what it went by, for the sidecar."""
+    from ..qsm._weights import inversion_noise
     from ..qsm.phase import phase_per_ppm
 
-    magnitude, mask = load(given.magnitude), load_mask(given.mask)
+    magnitude, mask, noise = load(given.magnitude), load_mask(given.mask), load(given.noise)
+    per_ppm = phase_per_ppm(given.te, given.b0, magnitude, mask)
     keywords = {
         "method": given.method,
-        "noise": load(given.noise),
+        "noise": noise,
         "magnitude": magnitude,
-        "phase_per_ppm": phase_per_ppm(given.te, given.b0, magnitude, mask),
+        "phase_per_ppm": per_ppm,
         **({"csf": load_mask(given.csf)} if given.csf else {}),
         **given.params,
     }
     field, geometry = load(given.field), (voxel_size_of(given.field), given.b0_dir)
-    if not given.quality:
-        return invert(field, mask, *geometry, **keywords)
-    from ..qsm.twopass import two_pass
+    if given.quality:
+        from ..qsm.twopass import two_pass
 
-    return two_pass(lambda part: invert(field, part, *geometry, **keywords), mask, load(given.quality))
+        chi = two_pass(lambda part: invert(field, part, *geometry, **keywords), mask, load(given.quality))
+    else:
+        chi = invert(field, mask, *geometry, **keywords)
+    return chi, {"InversionNoise": inversion_noise(field, mask, noise), "PhasePerPpm": per_ppm}
 
 
 class ReferenceInput(InputSpec):
@@ -298,6 +304,7 @@ class ReferenceInput(InputSpec):
     r2star = File(exists=True, desc="[1/s]; tells CSF in the ventricles")
     method = traits.Str(mandatory=True, desc="brain, csf, wm, none or region:ATLAS.NAME")
     earlier = traits.Dict(usedefault=True, desc="what earlier stages recorded for the sidecar")
+    inversion = traits.Dict(usedefault=True, desc="what the inversion recorded for it")
 
 
 class ReferenceOutput(TraitedSpec):
@@ -329,6 +336,7 @@ class ReferenceChi(StageInterface):
         self._save(runtime, "chi", chi if name == "none" else used.chi, given.chi)
         self._results["meta"] = {
             **given.earlier,
+            **given.inversion,
             "ReferenceRegion": given.method,
             "ReferenceOffset": 0.0 if name == "none" else used.offset,
             "ReferenceStandardDeviation": used.sd,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._grid import Bool, Float, as_echoes, as_volume
+from ._grid import Bool, Float, as_echoes, as_volume, mask_box
 
 REFERENCE_NOISE = 1e-3
 """Noise of the field [ppm] for which weights of regularisations are given."""
@@ -37,6 +37,17 @@ def field_noise(field: Float, mask: Bool) -> float:
     if not whole.any():
         return 0.0
     return float(np.median(np.abs(detail[whole]))) / (0.6745 * 8**0.5)
+
+
+def inversion_noise(field: Float, mask: Bool, noise: NDArray[np.generic] | None = None) -> float:
+    """Noise [ppm] that the regularisation of an inversion goes with, for the record.
+
+    The median of what is known of it in the mask, but no less than the finest details of the field show.
+    """
+    box = mask_box(mask)
+    trusted = data_weight(noise, mask)[box] > 0
+    shown = field_noise(np.where(trusted, field[box], np.float32(0)), trusted)
+    return max(noise_level(noise, mask) or 0.0, shown)
 
 
 def effective_weight(weight: float, noise: float) -> float:

@@ -199,7 +199,7 @@ def _mask_origin(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 def _told(key: str, value: Any) -> str:
     """A value of the sidecar; what is a χ in ppm is told in ppb, as everywhere on the page."""
-    if isinstance(value, float) and key.endswith(("Offset", "StandardDeviation", "MeanBeforeReference")):
+    if isinstance(value, float) and key.endswith(("Offset", "StandardDeviation", "MeanBeforeReference", "Noise")):
         return f"{1000 * value:.2f} ppb"
     return _plain(value)
 

@@ -6,6 +6,7 @@ from qsmprep.qsm._weights import (
     data_weight,
     effective_weight,
     field_noise,
+    inversion_noise,
     magnitude_weight,
     noise_level,
 )
@@ -41,6 +42,21 @@ def test_weights_of_noise_are_median_over_noise_at_most_one():
     assert np.allclose(weight[1, 0], (1, 0.5, 0, 1))
     assert not weight[0].any()
     assert np.array_equal(data_weight(None, mask), mask)
+
+
+@pytest.mark.parametrize("given", [None, 0.0005, 0.004])
+def test_noise_on_record_is_the_one_that_inversions_go_by(head, given):
+    from qsmprep.qsm.inversion._variation import Problem
+
+    h = head((33, 35, 40))
+    field = (h.local + np.random.default_rng(0).normal(0, 0.002, h.local.shape)).astype(np.float32)
+    noise = None
+    if given is not None:
+        noise = np.full(field.shape, given, np.float32)
+        noise[14:18, 14:18, 14:18] = np.inf
+    expected = Problem(field, h.mask, (1, 1, 1), noise=noise).noise
+    assert inversion_noise(field, h.mask, noise) == pytest.approx(expected, rel=1e-5)
+    assert expected == pytest.approx(max(0.002, given or 0), rel=0.15)
 
 
 def test_weights_of_magnitude_are_relative_to_its_median_at_most_one():

@@ -112,6 +112,16 @@ def test_a_single_step_needs_no_background_removal(run):
     assert "background" in init_recon_wf(run, parse(["/data", "/out", "participant"])).list_node_names()
 
 
+def test_asking_for_background_removal_before_a_single_step_is_refused(tmp_path):
+    from qsmprep.errors import UsageError
+
+    with pytest.raises(UsageError, match="single step"):
+        parse(["/data", "/out", "participant", "--inversion", "tgv", "--background", "pdf"])
+    stored = tmp_path / "settings.toml"  # as a run leaves it: names every choice, used or not
+    stored.write_text('background = "pdf"\ninversion = "tgv"\n')
+    assert parse(["/data", "/out", "participant", "--config", str(stored)]).single_step
+
+
 def test_noise_reaches_every_stage_that_weighs_by_it(run):
     from qsmprep.workflows.recon import init_recon_wf
 

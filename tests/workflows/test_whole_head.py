@@ -139,6 +139,8 @@ def test_sidecars_say_how_and_from_what(heads):
     assert sidecar["ReferenceRegion"] == "brain"
     assert "ReferenceOffset" in sidecar
     assert sidecar["DipoleInversion"]["Method"] == "mtv"
+    assert 5e-5 < sidecar["InversionNoise"] < 0.02
+    assert sidecar["PhasePerPpm"] > 0
     references = sidecar["References"]
     assert set(references) == {"brain", "csf", "wm"}
     assert references["brain"]["Offset"] == pytest.approx(sidecar["ReferenceOffset"])
