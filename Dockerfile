@@ -13,17 +13,16 @@ COPY workflows workflows
 RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_QSMPREP="${VERSION}" PIP_CONSTRAINT=requirements.lock pip install . \
     && rm -rf /src/*
 
-# Compiled kernels: warmed here, writable for any user id. Where the image is read-only (Apptainer), qsmprep keeps its
-# caches in the working directory instead.
+# Compiled kernels: warmed here, writable for any user id. Where the image is read-only (Apptainer), qsmprep copies them
+# to the working directory.
 ENV XDG_CACHE_HOME=/opt/cache
 RUN useradd --create-home --uid 1000 qsmprep \
     && mkdir -p "$XDG_CACHE_HOME" && chown qsmprep "$XDG_CACHE_HOME"
 USER qsmprep
 WORKDIR /tmp
-RUN qsmprep-phantom /tmp/warm/bids --voxel-size 4 --echoes 3 \
-    && for preset in default consensus literature fast 7T; do \
-        qsmprep /tmp/warm/bids /tmp/warm/$preset participant --preset $preset --no-normalization --reference brain \
-            --skip-bids-validation -w /tmp/warm/work || exit 1; done \
+RUN python -m qsmprep.warm \
+    && qsmprep-phantom /tmp/warm/bids --voxel-size 4 --echoes 3 \
+    && qsmprep /tmp/warm/bids /tmp/warm/out participant --no-normalization --skip-bids-validation -w /tmp/warm/work \
     && rm -rf /tmp/warm && chmod -R a+rwX "$XDG_CACHE_HOME"
 
 ENTRYPOINT ["qsmprep"]

@@ -30,6 +30,8 @@ def set_up_environment(settings: Settings) -> None:
         ("DENO_DIR", "deno"),  # the BIDS validator's
     ):
         os.environ.setdefault(variable, str(cache / folder))
+    if not settings.dry_run:
+        _take_over(_home_cache() / "numba", cache / "numba")
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ["NO_ET"] = "1"  # Nipype must not call home
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
@@ -40,8 +42,7 @@ def set_up_environment(settings: Settings) -> None:
 
 def cache_dir(settings: Settings) -> Path:
     """A folder for caches that outlives the call and can be written to."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
-    candidate = Path(home) / "qsmprep"
+    candidate = _home_cache()
     if settings.dry_run:  # writes nothing that stays
         return candidate if _could_write(candidate) else Path(tempfile.gettempdir()) / f"qsmprep-{os.getuid()}"
     try:
@@ -49,6 +50,23 @@ def cache_dir(settings: Settings) -> Path:
     except OSError:
         return settings.work_dir / ".cache"
     return candidate if _could_write(candidate) else settings.work_dir / ".cache"
+
+
+def _home_cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
+    return Path(home) / "qsmprep"
+
+
+def _take_over(compiled: Path, cache: Path) -> None:
+    """Copy kernels that a read-only image brings along to where they can be used: Numba reads no read-only cache."""
+    if cache.exists() or not compiled.is_dir():
+        return
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache.parent) as temporary:
+            shutil.copytree(compiled, Path(temporary) / "numba").rename(cache)
+    except OSError:  # no room, or another job was quicker: kernels are compiled anew
+        return
 
 
 def _could_write(folder: Path) -> bool:

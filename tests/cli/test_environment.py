@@ -43,6 +43,21 @@ def test_caches_go_to_the_work_dir_where_home_cannot_be_written(settings, monkey
     assert cache_dir(settings) == settings.work_dir / ".cache"
 
 
+def test_kernels_of_a_read_only_image_are_taken_over(settings, keep_environ, monkeypatch, tmp_path):
+    brought = tmp_path / "image" / "qsmprep" / "numba" / "module_1"
+    brought.mkdir(parents=True)
+    (brought / "kernel.nbi").write_bytes(b"compiled")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "image"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr("qsmprep.cli.environment._could_write", lambda folder: tmp_path / "image" not in folder.parents)
+    for _ in range(2):  # the second time they are there
+        set_up_environment(settings)
+        cache = settings.work_dir / ".cache" / "numba"
+        assert os.environ["NUMBA_CACHE_DIR"] == str(cache)
+        assert (cache / "module_1" / "kernel.nbi").read_bytes() == b"compiled"
+    assert [p.name for p in cache.parent.iterdir()] == ["numba"]
+
+
 def test_libraries_import_with_an_unwritable_home(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
