@@ -6,6 +6,7 @@ Containers call it when they are built, so that no user waits for a compiler.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 def warm(size: int = 28) -> list[str]:
@@ -46,9 +47,9 @@ def warm(size: int = 28) -> list[str]:
     for name in background.METHODS:
         local, valid = background.remove_background(fit.field, brain, voxel, b0_dir, method=name, noise=fit.noise)
         ran.append(name)
-    data = {"noise": fit.noise, "magnitude": magnitude, "phase_per_ppm": PHASE_PER_PPM}
+    data: dict[str, Any] = {"noise": fit.noise, "magnitude": magnitude, "phase_per_ppm": PHASE_PER_PPM}
     for name in inversion.METHODS:
-        csf = {"csf": radius < 3} if name == "medi" else {}
+        csf: dict[str, Any] = {"csf": radius < 3} if name == "medi" else {}
         inversion.invert(local, valid, voxel, b0_dir, method=name, **data, **csf)
         ran.append(name)
     for name in singlestep.METHODS:

@@ -15,6 +15,7 @@ from qsmprep.bids.model import Run
 from qsmprep.interfaces.figures import DrawHistogram, DrawMap, DrawMask, DrawPhase
 from qsmprep.interfaces.outputs import SaveFile, SaveMap
 from qsmprep.qsm.constants import GAMMA_BAR
+from qsmprep.report.consensus import consensus_record
 from qsmprep.report.figures import figure_path
 from qsmprep.settings import Settings
 
@@ -99,7 +100,9 @@ def init_maps_wf(run: Run, settings: Settings, name: str = "maps") -> Workflow:
     for field in maps_of(run):
         suffix, units, text = MAPS[field]
         meta: dict[str, Any] = {"units": units, "skull_stripped": True, "description": text}
-        node = save_map(run, settings, field, suffix, extra={}, meta=meta | (recon if field == "chi" else {}))
+        if field == "chi":
+            meta |= {**recon, "Consensus": consensus_record(settings.to_dict(), asdict(run))}
+        node = save_map(run, settings, field, suffix, extra={}, meta=meta)
         wf.connect(inputs, field, node, "in_file")
         if field == "chi":
             wf.connect(inputs, "chi_meta", node, "meta")

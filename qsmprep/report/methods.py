@@ -1,4 +1,4 @@
-"""Methods text with citations, written from the settings and from what was done; and how far it follows the consensus.
+"""Methods text with citations, written from the settings and from what was done.
 
 Sentences hold markers such as `[@wu2012]`, which are numbered when the text is rendered.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,7 @@ from qsmprep import __version__
 from qsmprep.parameters import SINGLE_STEP_METHODS
 from qsmprep.report.records import plan_dict
 
-_SHARP_OR_PDF = ("vsharp", "sharp", "resharp", "pdf")
-_SPARSE = ("mtv", "tv", "rts", "nltv", "whqsm", "hdqsm", "medi", "starqsm", "tgv", "tfi")
-CONSENSUS = "https://doi.org/10.1002/mrm.30006"
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One recommendation of the consensus: met, not met, or not known (None)."""
-
-    text: str
-    met: bool | None
-    found: str
 
 
 def citations() -> dict[str, dict[str, Any]]:
@@ -335,36 +322,6 @@ def _count(n: int, noun: str) -> str:
 
 def _runs(n: int) -> str:
     return _count(n, "run")
-
-
-def consensus_checks(settings: Mapping[str, Any], run: Mapping[str, Any]) -> list[Check]:
-    """How far acquisition and processing of one run follow the 2024 consensus (doi 10.1002/mrm.30006)."""
-    echoes, size = len(run.get("echoes", ())), list(run.get("voxel_size", ()))
-    checks = []
-    if echoes:
-        checks.append(Check("three echoes or more", echoes >= 3, _count(echoes, "echo")))
-        bipolar = bool(run.get("bipolar"))
-        checks.append(Check("monopolar readout", not bipolar, "bipolar" if bipolar else "not marked as bipolar"))
-    if size:
-        fine = max(size) / min(size) < 1.05 and size[0] * size[1] * size[2] < 1.05
-        checks.append(Check("isotropic voxels of at most 1 mm³", fine, " × ".join(f"{v:.3g}" for v in size) + " mm"))
-    if not settings:
-        return checks
-    unwrap, background = settings.get("unwrap", "romeo"), settings.get("background", "vsharp")
-    inversion, reference = settings.get("inversion", "mtv"), settings.get("reference", "brain")
-    single = inversion in SINGLE_STEP_METHODS
-    extracted = settings.get("normalization", True) and (not echoes or has_magnitude(run))
-    whole = extracted or bool(run.get("mask"))
-    removal = "none: a single step" if single else background
-    return [
-        *checks,
-        Check("mask from brain extraction and phase quality", whole, "both" if whole else "phase quality alone"),
-        Check("exact (path-based) unwrapping", unwrap == "romeo", unwrap),
-        Check("echoes joined before background removal", echoes > 1 if echoes else None, "weighted fit"),
-        Check("background removal of the SHARP family or PDF", not single and background in _SHARP_OR_PDF, removal),
-        Check("inversion with sparsity regularisation", inversion in _SPARSE, inversion),
-        Check("whole brain as reference, and stated", reference == "brain", reference),
-    ]
 
 
 def used_keys(paragraphs: Iterable[tuple[str, str]]) -> list[str]:

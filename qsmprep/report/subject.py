@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qsmprep.bids.names import split_name
-from qsmprep.report import methods
+from qsmprep.report import consensus, methods
 from qsmprep.report.page import data_uri, write_page
 from qsmprep.report.records import Record, number, plan_dict, read_failures, read_json, subject_records
 from qsmprep.report.tables import region_view
@@ -72,7 +72,7 @@ def build_subject_report(
         "errors": [_error_view(failure, out_dir) for failure in _errors(records, label, plan, failures, out_dir)],
         "methods": [(heading, methods.split_citations(text, order)) for heading, text in paragraphs],
         "references": [{"text": methods.reference_text(known[key]), "doi": known[key]["doi"]} for key in order],
-        "consensus": methods.CONSENSUS,
+        "consensus": consensus.CONSENSUS,
         "settings_text": _settings_text(settings, out_dir),
     }
     return write_page(out_dir / f"sub-{label}.html", "subject.html.j2", values)
@@ -96,7 +96,7 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "decisions": _decisions(record, settings),
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
         "expects_r2star": not record.plan or methods.has_r2star(record.plan),
-        "checks": methods.consensus_checks(settings, record.plan) if record.plan else [],
+        "checks": consensus.consensus_checks(settings, record.plan) if record.plan else [],
         "figures": pictures,
         "reference": _REFERENCES.get(reference, f"the reference '{reference}'"),
         "more_figures": [(what, pictures[what]) for what in more],
@@ -180,7 +180,7 @@ def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, s
             ("T1w", (Path(str(plan["t1w"])).name if plan.get("t1w") else "none") + _because(plan.get("t1w_reason"))),
             ("Brain mask", _mask_origin(plan, settings)),
         ]
-    known = {"Description", "Units", "SkullStripped", "Sources", "GeneratedBy", "Notes"}
+    known = {"Description", "Units", "SkullStripped", "Sources", "GeneratedBy", "Notes", "Consensus"}
     if plan:  # the plan has said it already
         known |= {"EchoTimes", "MagneticFieldStrengthUsed", "MagneticFieldStrengthSource", "B0Direction", "Obliquity",
                   "PhaseScaling"}  # fmt: skip

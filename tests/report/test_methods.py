@@ -82,37 +82,12 @@ def test_bibliography_holds_exactly_the_cited_works(tmp_path, run_entry):
     assert bib.read_text().count("{") == bib.read_text().count("}")
 
 
-def test_consensus_is_met_by_the_default_chain_on_a_fine_protocol(run_entry):
-    run = run_entry("01") | {"voxel_size": [1.0, 1.0, 1.0]}
-    assert all(check.met for check in methods.consensus_checks(SETTINGS, run))
-
-
-@pytest.mark.parametrize(
-    ("settings", "run", "unmet"),
-    [
-        ({"inversion": "ndi"}, {}, "inversion with sparsity regularisation"),
-        ({"background": "lbv"}, {}, "background removal of the SHARP family or PDF"),
-        ({"inversion": "tgv"}, {}, "background removal of the SHARP family or PDF"),
-        ({"unwrap": "laplacian"}, {}, "exact (path-based) unwrapping"),
-        ({"reference": "csf"}, {}, "whole brain as reference, and stated"),
-        ({}, {"bipolar": True}, "monopolar readout"),
-        ({}, {"voxel_size": [1.0, 1.0, 2.0]}, "isotropic voxels of at most 1 mm³"),
-        ({"normalization": False}, {}, "mask from brain extraction and phase quality"),
-    ],
-)
-def test_consensus_check_names_what_departs(settings, run, unmet, run_entry):
-    run = run_entry("01") | {"voxel_size": [1.0, 1.0, 1.0]} | run
-    assert [check.text for check in methods.consensus_checks(SETTINGS | settings, run) if not check.met] == [unmet]
-
-
-def test_text_and_checks_of_a_run_without_magnitude(text, run_entry):
+def test_text_of_a_run_without_magnitude(text, run_entry):
     bare = run_entry("01", t1w=False)
     bare["echoes"] = [echo | {"magnitude": None} for echo in bare["echoes"]]
     told = text(runs=[bare])
     assert "the mask comes from phase quality alone" in told
     assert "R2* was not computed" in told and "No registration was made" in told
-    checks = {check.text: check for check in methods.consensus_checks(SETTINGS, bare)}
-    assert checks["mask from brain extraction and phase quality"].found == "phase quality alone"
     told = text(runs=[bare, run_entry("02")])
     assert "magnitude of the echoes (1 run)" in told and "Without magnitude, 1 run could not be registered" in told
     assert "No brain extraction" not in text(runs=[bare | {"mask": "/m.nii.gz"}])
