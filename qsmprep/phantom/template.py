@@ -16,7 +16,7 @@ from .nuclei import Nuclei, complete, crop, load_nuclei
 NECK = 60  # mm of neck below the template's last slice, so that the head does not end in air there
 Volume = NDArray[np.float32]
 
-# Air in the head: centre [mm], half axes [mm]; mirrored where x is not 0. It never reaches the brain.
+# Air in the head: centre [mm], half axes [mm]; mirrored where x is not 0. It reaches the brain with thin bone only.
 _CAVITIES: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
     ((10, 82, -8), (12, 6, 14)),  # frontal sinus
     ((0, 24, -33), (14, 15, 9)),  # sphenoid sinus
@@ -57,8 +57,11 @@ class Template:
 
 
 @lru_cache(maxsize=2)
-def load_template(labels: Path | None = None, lookup: Path | None = None) -> Template:
-    """Build the maps from the packaged data, with the nuclei of another label image if one is given."""
+def load_template(labels: Path | None = None, lookup: Path | None = None, *, thin_bone: bool = False) -> Template:
+    """Build the maps from the packaged data, with the nuclei of another label image if one is given.
+
+    With `thin_bone`, air cells of the skull base reach the brain: their roofs are often thinner than a voxel.
+    """
     import nibabel as nib
 
     from qsmprep import data
@@ -74,7 +77,7 @@ def load_template(labels: Path | None = None, lookup: Path | None = None) -> Tem
     t1w = np.pad(t1w, ((0, 0), (0, 0), (NECK, 0)), mode="edge")
     mask = np.pad(mask, ((0, 0), (0, 0), (NECK, 0)))
     affine[2, 3] -= NECK
-    head, bone, air = _surroundings(t1w, mask, affine)
+    head, bone, air = _surroundings(t1w, mask, affine, thin_bone)
     cortex, parcels = _cortex(mask.shape, affine)
     deep = data.atlas("deepgrey")
     packaged = load_nuclei(deep.image, deep.labels)
@@ -106,7 +109,7 @@ def _blurred(flags: NDArray[np.bool_]) -> Volume:
 
 
 def _surroundings(
-    t1w: Volume, mask: NDArray[np.bool_], affine: NDArray[np.float64]
+    t1w: Volume, mask: NDArray[np.bool_], affine: NDArray[np.float64], thin_bone: bool = False
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Head, bone and air cavities (bool)."""
     from scipy import ndimage
@@ -120,8 +123,8 @@ def _surroundings(
         head[..., z] = ndimage.binary_fill_holes(head[..., z])
     head = ndimage.binary_dilation(head)
     near_brain = ndimage.binary_dilation(mask, iterations=2)
-    # the bone between brain and sinuses is thin
-    air = _ellipsoids(head.shape, affine) & ~ndimage.binary_dilation(mask)
+    # the bone between brain and sinuses is thin: a voxel of the template, or none
+    air = _ellipsoids(head.shape, affine) & ~(mask if thin_bone else ndimage.binary_dilation(mask))
     air &= head
     skin = head & ~ndimage.binary_erosion(head, iterations=3, border_value=1)
     z = affine[2, 3] + np.arange(head.shape[2])

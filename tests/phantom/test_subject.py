@@ -117,6 +117,15 @@ def test_decay_follows_the_field_strength(visit, b0, slower):
     np.testing.assert_allclose(other.truth.total, visit.truth.total, atol=1e-5)
 
 
+def test_thin_bone_brings_air_and_stronger_fields_to_the_brain(visit):
+    thin = make_subject(replace(OPTIONS, thin_bone=True), 0, "control")
+    np.testing.assert_array_equal(thin.truth.mask, visit.truth.mask)
+    np.testing.assert_allclose(thin.truth.chi, visit.truth.chi, atol=1e-6)  # the brain itself is the same
+    rim = visit.truth.mask & ~interior(visit)
+    worst, usual = (np.percentile(np.abs(v.truth.total[rim]), 99.5) for v in (thin, visit))
+    assert worst > 1.05 * usual
+
+
 def test_oversampling_yields_to_the_memory_limit():
     need = estimate_gb((100, 120, 110))
     assert 0.9 < need < 1.5
