@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from .. import _fft
 from .._grid import Bool, Float, as_direction, as_mask, as_volume, as_voxel_size, mask_box
-from ._repair import repair_field
 
 
 def sphere(radius: float, voxel_size: Sequence[float]) -> Float:
@@ -37,9 +36,7 @@ class Region:
     Attributes
     ----------
     total : (x, y, z) float32 array [ppm], 0 outside the mask
-        What cannot be trusted has been filled in from its neighbours.
     inside : (x, y, z) bool array
-    noise : (x, y, z) float32 array [ppm] or None
     sizes : voxel size [mm]
     """
 
@@ -49,7 +46,6 @@ class Region:
         mask: NDArray[np.generic],
         voxel_size: Sequence[float],
         b0_dir: Sequence[float],
-        noise: NDArray[np.generic] | None = None,
     ) -> None:
         field = as_volume(total_field, "total field")
         flags = as_mask(mask, field.shape)
@@ -57,8 +53,7 @@ class Region:
         as_direction(b0_dir)
         self.box = mask_box(flags)
         self.inside: Bool = flags[self.box]
-        self.noise: Float | None = None if noise is None else as_volume(noise, "noise", field.shape)[self.box]
-        self.total: Float = repair_field(field[self.box], self.inside, self.sizes, self.noise)
+        self.total: Float = np.where(self.inside, field[self.box], np.float32(0))
 
     def distance(self) -> Float:
         """Of every voxel to the nearest voxel centre outside the mask [mm]; the volume's edge counts as outside."""

@@ -60,7 +60,7 @@ def vsharp(
     b0_dir : 3 floats
         Not used: spheres look alike from everywhere.
     noise : (x, y, z) array [ppm], optional
-        Standard error of the field; where it is infinite or large, the field is filled in from its neighbours.
+        Not used by this method.
     radius_max_mm, radius_min_mm, step_mm : float [mm]
         Largest and smallest radius and the step between them. A radius below one voxel becomes one voxel.
     threshold : float
@@ -82,7 +82,7 @@ def vsharp(
     Schweser F, et al. NeuroImage 2011;54:2789. https://doi.org/10.1016/j.neuroimage.2010.10.070
     Wu B, et al. Magn Reson Med 2012;67:137. https://doi.org/10.1002/mrm.23000
     """
-    region = Region(total_field, mask, voxel_size, b0_dir, noise)
+    region = Region(total_field, mask, voxel_size, b0_dir)
     sizes, total, distance = region.sizes, region.total, region.distance()
     radii = _radii(radius_max_mm, radius_min_mm, step_mm, sizes)
     fitting = [r for r in radii if distance.max() > r * (1 + 1e-5)]
