@@ -93,8 +93,7 @@ def _claim(out_dir: Path, options: Options) -> None:
     """Make the folder this dataset's, or find that it is; UsageError if it holds anything else."""
     record, path = _recorded(options), truth_dir(out_dir) / PARAMETERS
     if path.is_file():
-        # a version that did not know an option made what its default makes
-        found = {**_recorded(Options()), **json.loads(path.read_text(encoding="utf-8")).get("options", {})}
+        found = json.loads(path.read_text(encoding="utf-8")).get("options", {})
         other = [k for k in {**record, **found} if k not in FREE and record.get(k) != found.get(k)]
         if other:
             raise UsageError(

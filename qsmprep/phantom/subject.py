@@ -41,7 +41,6 @@ class Options:
     oversampling : how many times finer than the acquired voxel the head is made, at least
     mem_gb : memory that one participant may take [GB]; the oversampling yields to it
     variation : between persons' shapes; 0 gives everybody the template's shape
-    thin_bone : air cells of the skull base reach the brain, where the phase then is at its worst
     """
 
     groups: tuple[str, ...] = ("control",)
@@ -63,7 +62,6 @@ class Options:
     oversampling: int = 2
     mem_gb: float = 12.0
     variation: float = 1.0
-    thin_bone: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ def make_subject(options: Options, participant: int, group: str, session: int = 
     UsageError
         If the label image or its table cannot be used.
     """
-    template = load_template(options.labels, options.labels_table, thin_bone=options.thin_bone)
+    template = load_template(options.labels, options.labels_table)
     person = draw_person(
         group, _stream(options, participant, 0), names=region_names(template), years=float(session),
         diseases=sorted({disease_of(name) for name in options.groups}),

@@ -16,7 +16,8 @@ from .nuclei import Nuclei, complete, crop, load_nuclei
 NECK = 60  # mm of neck below the template's last slice, so that the head does not end in air there
 Volume = NDArray[np.float32]
 
-# Air in the head: centre [mm], half axes [mm]; mirrored where x is not 0. It reaches the brain with thin bone only.
+# Air in the head: centre [mm], half axes [mm]; mirrored where x is not 0. It reaches the brain: the roofs of these
+# cavities are often thinner than a voxel, and the phase is at its worst there.
 _CAVITIES: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
     ((10, 82, -8), (12, 6, 14)),  # frontal sinus
     ((0, 24, -33), (14, 15, 9)),  # sphenoid sinus
@@ -57,11 +58,8 @@ class Template:
 
 
 @lru_cache(maxsize=2)
-def load_template(labels: Path | None = None, lookup: Path | None = None, *, thin_bone: bool = False) -> Template:
-    """Build the maps from the packaged data, with the nuclei of another label image if one is given.
-
-    With `thin_bone`, air cells of the skull base reach the brain: their roofs are often thinner than a voxel.
-    """
+def load_template(labels: Path | None = None, lookup: Path | None = None) -> Template:
+    """Build the maps from the packaged data, with the nuclei of another label image if one is given."""
     import nibabel as nib
 
     from qsmprep import data
@@ -77,7 +75,7 @@ def load_template(labels: Path | None = None, lookup: Path | None = None, *, thi
     t1w = np.pad(t1w, ((0, 0), (0, 0), (NECK, 0)), mode="edge")
     mask = np.pad(mask, ((0, 0), (0, 0), (NECK, 0)))
     affine[2, 3] -= NECK
-    head, bone, air = _surroundings(t1w, mask, affine, thin_bone)
+    head, bone, air = _surroundings(t1w, mask, affine)
     cortex, parcels = _cortex(mask.shape, affine)
     deep = data.atlas("deepgrey")
     packaged = load_nuclei(deep.image, deep.labels)
@@ -109,7 +107,7 @@ def _blurred(flags: NDArray[np.bool_]) -> Volume:
 
 
 def _surroundings(
-    t1w: Volume, mask: NDArray[np.bool_], affine: NDArray[np.float64], thin_bone: bool = False
+    t1w: Volume, mask: NDArray[np.bool_], affine: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Head, bone and air cavities (bool)."""
     from scipy import ndimage
@@ -123,8 +121,7 @@ def _surroundings(
         head[..., z] = ndimage.binary_fill_holes(head[..., z])
     head = ndimage.binary_dilation(head)
     near_brain = ndimage.binary_dilation(mask, iterations=2)
-    # the bone between brain and sinuses is thin: a voxel of the template, or none
-    air = _ellipsoids(head.shape, affine) & ~(mask if thin_bone else ndimage.binary_dilation(mask))
+    air = _ellipsoids(head.shape, affine) & ~mask
     air &= head
     skin = head & ~ndimage.binary_erosion(head, iterations=3, border_value=1)
     z = affine[2, 3] + np.arange(head.shape[2])

@@ -7,10 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qsmprep.errors import UsageError
-from qsmprep.phantom import Options
-from qsmprep.phantom.dataset import PARAMETERS, _claim, truth_dir
-
 
 @pytest.mark.parametrize("where", [".", "derivatives/phantom"])
 def test_the_dataset_and_its_truth_have_no_validator_errors(phantom_dataset, where, validator_errors):
@@ -60,14 +56,3 @@ def test_t1w_and_gradient_echo_show_the_same_brain(phantom_dataset):
     data = t1w.get_fdata()
     near = data[tuple(slice(i - 15, i + 16) for i in index)]
     assert np.median(near) > 3 * np.median(data[:4, :4])
-
-
-def test_a_dataset_from_before_an_option_existed_is_taken_up_again_with_its_default_only(tmp_path):
-    _claim(tmp_path, Options())
-    path = truth_dir(tmp_path) / PARAMETERS
-    record = json.loads(path.read_text())
-    del record["options"]["thin_bone"]
-    path.write_text(json.dumps(record))
-    with pytest.raises(UsageError, match="thin_bone False there, True asked"):
-        _claim(tmp_path, Options(thin_bone=True))
-    _claim(tmp_path, Options())

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy import fft, ndimage
+from scipy import fft, ndimage, special
 
 from qsmprep.qsm.constants import GAMMA_BAR, hertz_per_ppm
 from qsmprep.qsm.dipole import dipole_kernel, forward_field
@@ -28,6 +28,30 @@ def test_field_of_a_sphere_is_the_analytic_one(sphere, shape, voxel_size, b0_dir
     slope, offset = np.polyfit(expected[outside], field[outside], 1)
     assert slope == pytest.approx(1, abs=2e-3)
     assert abs(offset) < 1e-5
+
+
+@pytest.mark.parametrize("voxel_size", [(1.0, 1.0, 1.0), (0.8, 0.8, 2.0)])
+@pytest.mark.parametrize("b0_dir", [(0.0, 0.0, 1.0), (0.0, 0.6, 0.8), (0.3, -0.5, 0.8)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_field_of_a_cylinder_without_ends_is_the_analytic_one(axis, b0_dir, voxel_size):
+    """Inside χ (3 cos²θ - 1) / 6, outside χ/2 (a/r)² sin²θ cos 2φ; θ from the axis to B0, φ from B0 around the axis."""
+    radius, soft, wide = 14.0, max(voxel_size), 400.0
+    # the grid repeats itself: along the axis that is a cylinder without ends, across it copies are far away
+    shape = [4 if a == axis else fft.next_fast_len(int(wide / v), real=True) for a, v in enumerate(voxel_size)]
+    x = [(np.arange(n) - n // 2) * v for n, v in zip(shape, voxel_size, strict=True)]
+    b = np.array(b0_dir) / np.linalg.norm(b0_dir)
+    u, v = (a for a in range(3) if a != axis)
+    across = np.meshgrid(*x, indexing="ij")
+    r2 = across[u] ** 2 + across[v] ** 2
+    chi = special.ndtr((radius - np.sqrt(r2)) / soft).astype(np.float32)  # round, and does not ring
+    field = fft.irfftn(fft.rfftn(chi) * dipole_kernel(shape, voxel_size, b0_dir), s=shape)
+    inside, outside = r2 < (radius - 4 * soft) ** 2, (r2 > (radius + 5 * soft) ** 2) & (r2 < (wide / 8) ** 2)
+    along = (b[u] * across[u] + b[v] * across[v]) ** 2 - (b[v] * across[u] - b[u] * across[v]) ** 2  # r² sin²θ cos 2φ
+    area = chi.sum() * voxel_size[u] * voxel_size[v] / shape[axis]
+    expected = area / np.pi / 2 * along / np.maximum(r2, 1) ** 2
+    offset = area / (shape[u] * voxel_size[u] * shape[v] * voxel_size[v]) * (3 * b[axis] ** 2 - 1) / 6  # k = 0 is cut
+    assert np.abs(field + offset - expected)[outside].max() < 1e-3
+    assert np.median(field[inside]) + offset == pytest.approx((3 * b[axis] ** 2 - 1) / 6, abs=2e-3)
 
 
 def test_field_is_positive_along_b0_and_negative_across_it_for_a_paramagnetic_sphere(sphere):
