@@ -7,12 +7,14 @@ unwrapped in space by itself. What is left are whole turns of single voxels and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .._grid import Bool, Float, as_echo_times, as_echoes, as_mask
-from ._growth import Coherences, Spatial, bordered, edge_sum, edge_weights
+from .._grid import Bool, Float, Slices, as_echo_times, as_echoes, as_mask, mask_box
+from ._growth import Coherences, Spatial, edge_sum, edge_weights
 from ._jumps import follow, settle, settle_patches
 
 MODES = ("template", "individual")
@@ -31,56 +33,82 @@ def _prepare(
     return echoes, strength, flags, as_echo_times(te, echoes.shape[3])
 
 
-def _neighbour(echo: int, n_echoes: int) -> int | None:
-    """The echo that the phase gradient is compared with."""
-    if n_echoes == 1:
-        return None
-    return echo + 1 if echo + 1 < n_echoes else echo - 1
+class _Volumes(NamedTuple):
+    """Echoes one by one in the box of the mask, (echo, x, y, z), with a border of one voxel that is not in the mask."""
+
+    phase: Float
+    magnitude: Float | None
+    mask: Bool
+    te: Times
+    box: Slices
 
 
-def _rated(
-    echoes: Float, strength: Float | None, flags: Bool, times: Times, echo: int, use: Coherences
-) -> NDArray[np.uint8]:
-    """Weights of the edges of one echo in the whole volume."""
-    other = _neighbour(echo, times.size)
-    wrapped = np.ascontiguousarray(echoes[..., echo])
-    return edge_weights(
-        wrapped,
-        wrapped if other is None else np.ascontiguousarray(echoes[..., other]),
-        1.0 if other is None else float(times[echo] / times[other]),
-        wrapped if strength is None else np.ascontiguousarray(strength[..., echo]),
-        flags,
-        (use.phase, use.gradient and other is not None, use.magnitude and strength is not None),
-    )
+@numba.njit(parallel=True, cache=True)
+def _gather(echoes, mask, out):  # type: ignore[no-untyped-def]
+    """Echoes of the mask's voxels, apart and with a border; 0 elsewhere."""
+    for x in numba.prange(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            for z in range(mask.shape[2]):
+                for e in range(echoes.shape[3]):
+                    out[e, x + 1, y + 1, z + 1] = echoes[x, y, z, e] if mask[x, y, z] else np.float32(0)
 
 
-def _spatial(echoes: Float, strength: Float | None, flags: Bool, times: Times, echo: int, use: Coherences) -> Spatial:
-    other = _neighbour(echo, times.size)
-    return Spatial(
-        echoes[..., echo],
-        None if other is None else echoes[..., other],
-        1.0 if other is None else float(times[echo] / times[other]),
-        None if strength is None else strength[..., echo],
-        flags,
-        use,
-    )
+@numba.njit(parallel=True, cache=True)
+def _scatter(volumes, out):  # type: ignore[no-untyped-def]
+    """The reverse of `_gather`."""
+    for x in numba.prange(out.shape[0]):
+        for y in range(out.shape[1]):
+            for z in range(out.shape[2]):
+                for e in range(out.shape[3]):
+                    out[x, y, z, e] = volumes[e, x + 1, y + 1, z + 1]
 
 
-def _template(
-    echoes: Float, strength: Float | None, flags: Bool, times: Times, template_echo: int, use: Coherences
-) -> int:
+def _volumes(echoes: Float, strength: Float | None, flags: Bool, times: Times) -> _Volumes:
+    box = mask_box(flags)
+    inside = flags[box]
+    shape = (times.size, *(n + 2 for n in inside.shape))
+    phase = np.zeros(shape, np.float32)
+    _gather(echoes[box], inside, phase)
+    magnitude = None
+    if strength is not None:
+        magnitude = np.zeros(shape, np.float32)
+        _gather(strength[box], inside, magnitude)
+    return _Volumes(phase, magnitude, np.pad(inside, 1), times, box)
+
+
+def _edges(data: _Volumes, echo: int) -> tuple[Float, Float | None, float, Float | None]:
+    """What the edges of an echo are weighed by: it, the echo next to it, the ratio of their times, its magnitude."""
+    strength = None if data.magnitude is None else data.magnitude[echo]
+    if data.te.size == 1:
+        return data.phase[echo], None, 1.0, strength
+    other = echo + 1 if echo + 1 < data.te.size else echo - 1
+    return data.phase[echo], data.phase[other], float(data.te[echo] / data.te[other]), strength
+
+
+def _rated(data: _Volumes, echo: int, use: Coherences) -> NDArray[np.uint8]:
+    """Weights of the edges of one echo."""
+    phase, other, ratio, strength = _edges(data, echo)
+    flags = (use.phase, use.gradient and other is not None, use.magnitude and strength is not None)
+    second, size = (phase if volume is None else volume for volume in (other, strength))
+    return edge_weights(phase, second, ratio, size, data.mask, flags)
+
+
+def _template(data: _Volumes, template_echo: int, use: Coherences) -> int:
     """Index of the template: the echo that was asked for, or the one whose edges weigh most."""
-    if not 0 <= template_echo <= times.size:
-        raise ValueError(f"template echo {template_echo} is none of the {times.size} echoes, which count from 1")
+    if not 0 <= template_echo <= data.te.size:
+        raise ValueError(f"template echo {template_echo} is none of the {data.te.size} echoes, which count from 1")
     if template_echo > 0:
         return template_echo - 1
-    sums = [int(_rated(echoes, strength, flags, times, echo, use).sum(dtype=np.int64)) for echo in range(times.size)]
-    return int(np.argmax(sums))
+    return int(np.argmax([int(_rated(data, echo, use).sum(dtype=np.int64)) for echo in range(data.te.size)]))
 
 
 def unwrap_volume(phase: Float, magnitude: Float | None, mask: Bool) -> Float:
     """Unwrap a single (x, y, z) phase image [rad] in space; each connected part has its median within ±π."""
-    return Spatial(phase, None, 1.0, magnitude, mask, Coherences()).result(phase.shape)
+    strength = None if magnitude is None else np.ascontiguousarray(magnitude)[..., None]
+    data = _volumes(np.ascontiguousarray(phase)[..., None], strength, mask, np.ones(1))
+    unwrapped = np.zeros(phase.shape, np.float32)
+    unwrapped[data.box] = Spatial(*_edges(data, 0), data.mask, Coherences()).result()[1:-1, 1:-1, 1:-1]
+    return unwrapped
 
 
 def unwrap_romeo(
@@ -143,29 +171,38 @@ def unwrap_romeo(
         raise ValueError(f"unknown mode {mode!r}, expected one of {', '.join(MODES)}")
     echoes, strength, flags, times = _prepare(phase, magnitude, mask, te)
     use = Coherences(phase_coherence, gradient_coherence, magnitude_coherence)
-    template = _template(echoes, strength, flags, times, template_echo, use)
-    first = _spatial(echoes, strength, flags, times, template, use).result(flags.shape)
-    unwrapped = np.where(flags[..., None], echoes, np.float32(0))
-    unwrapped[..., template] = first
-    weights = np.ones_like(echoes) if strength is None else strength
-    if correct_jumps:
-        settle(unwrapped, weights, flags, template, template, 0.0)
-    if mode == "template":
-        follow(unwrapped, weights, flags, times, template)
-    for echo in range(times.size):
-        if echo == template:
-            continue
-        ratio = float(times[echo] / times[template])
-        if mode == "individual":
-            grown = _spatial(echoes, strength, flags, times, echo, use)
-            expected = unwrapped[..., template] * np.float32(ratio)
-            grown.shift(bordered(expected, grown.box).ravel())
-            unwrapped[..., echo] = grown.result(flags.shape)
-            if correct_jumps:
-                settle_patches(unwrapped[..., echo], expected, flags)
-        if correct_jumps:
-            settle(unwrapped, weights, flags, echo, template, ratio)
+    data = _volumes(echoes, strength, flags, times)
+    template = _template(data, template_echo, use)
+    _unwrap_in_place(data, template, use, individual=mode == "individual", correct_jumps=correct_jumps)
+    unwrapped = np.zeros_like(echoes)
+    _scatter(data.phase, unwrapped[data.box])
     return unwrapped
+
+
+def _unwrap_in_place(data: _Volumes, template: int, use: Coherences, *, individual: bool, correct_jumps: bool) -> None:
+    """Unwrap all echoes where they are, the template first."""
+    others = [echo for echo in range(data.te.size) if echo != template]
+    # the weights of an edge look at the wrapped phase of two echoes: all are grown before the first one is changed
+    grown = {e: Spatial(*_edges(data, e), data.mask, use) for e in ([template, *others] if individual else [template])}
+    weights = np.ones_like(data.phase) if data.magnitude is None else data.magnitude
+    scratch = np.empty(data.mask.shape, np.float32)
+    first = data.phase[template] = grown.pop(template).result()
+    if correct_jumps:
+        settle(data.phase[template], first, weights[template], data.mask, 0.0, scratch)
+        first = data.phase[template]
+    if not individual:
+        follow(data.phase, weights, data.mask, data.te, template)
+    for echo in others:
+        ratio = float(data.te[echo] / data.te[template])
+        if individual:
+            expected = first * np.float32(ratio)
+            part = grown.pop(echo)
+            part.shift(expected)
+            data.phase[echo] = part.result()
+            if correct_jumps:
+                settle_patches(data.phase[echo], expected, data.mask)
+        if correct_jumps:
+            settle(data.phase[echo], first, weights[echo], data.mask, ratio, scratch)
 
 
 def voxel_quality(
@@ -202,12 +239,14 @@ def voxel_quality(
     Dymerska B, et al. Magn Reson Med 2021;85:2294. https://doi.org/10.1002/mrm.28563
     """
     echoes, strength, flags, times = _prepare(phase, magnitude, mask, te)
-    weights = _rated(echoes, strength, flags, times, template, Coherences())
+    data = _volumes(echoes, strength, flags, times)
+    sums = np.zeros(flags.shape, np.uint16)
+    sums[data.box] = edge_sum(_rated(data, template, Coherences()))[1:-1, 1:-1, 1:-1]
     # voxels at the volume's edge have fewer than six neighbours
     edges = np.full(flags.shape, 6, np.uint8)
     for axis in range(3):
         for end in (0, -1):
             edges[(slice(None),) * axis + (end,)] -= 1
     # an edge in the mask never weighs less than 1/255, so that it stays an edge: take that floor off again
-    mean = edge_sum(weights) / np.maximum(edges, 1).astype(np.float32)
+    mean = sums / np.maximum(edges, 1).astype(np.float32)
     return np.clip((mean - 1) / 254, 0, 1).astype(np.float32)
