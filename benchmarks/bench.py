@@ -254,7 +254,7 @@ def speed(stage: str, name: str, given: argparse.Namespace) -> dict[str, float]:
     if stage == "fieldmap":
         return measured | {"nrmse": metrics.nrmse(result.field, p["local"] + p["back"], mask)}
     if stage == "relaxometry":
-        return measured | {"nrmse": metrics.nrmse(result.r2star, p["r2s"], mask)}
+        return measured | {"nrmse": metrics.relative_error(result.r2star, p["r2s"], mask)}
     return measured
 
 

@@ -1,6 +1,6 @@
 """How far a map is from the truth: the metrics of the field's public benchmark.
 
-All compare within a mask, after each map's mean in it was removed. Maps are in ppm.
+All but `relative_error` compare within a mask, after each map's mean in it was removed. Maps are in ppm.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ def _centred(found: Volume, truth: Volume, mask: Mask) -> tuple[Volume, Volume]:
 def nrmse(found: Volume, truth: Volume, mask: Mask) -> float:
     """Root mean square error relative to the truth's root mean square [%]."""
     a, b = _centred(found, truth, mask)
+    return float(100 * np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def relative_error(found: Volume, truth: Volume, mask: Mask) -> float:
+    """As `nrmse` for what has a zero of its own, such as R2*: no mean is removed [%]."""
+    a, b = found[mask].astype(np.float64), truth[mask].astype(np.float64)
     return float(100 * np.linalg.norm(a - b) / np.linalg.norm(b))
 
 

@@ -39,7 +39,7 @@ def ismv(
     b0_dir : 3 floats
         Not used: spheres look alike from everywhere.
     noise : (x, y, z) array [ppm], optional
-        Not used by this method.
+        Standard error of the field; where it is infinite or large, the field is filled in from its neighbours.
     radius_mm : float [mm]
         The mask loses a rim of this width.
     max_iterations : int
@@ -60,7 +60,7 @@ def ismv(
     ----------
     Wen Y, et al. Magn Reson Med 2014;72:1065. https://doi.org/10.1002/mrm.24998
     """
-    region = Region(total_field, mask, voxel_size, b0_dir)
+    region = Region(total_field, mask, voxel_size, b0_dir, noise)
     valid = region.room(radius_mm, "iSMV")
     shape = region.total.shape
     grid = _fft.padded_shape(shape, region.sizes, radius_mm)

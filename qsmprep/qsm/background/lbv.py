@@ -37,7 +37,7 @@ def lbv(
     b0_dir : 3 floats
         Not used: a harmonic function knows no direction.
     noise : (x, y, z) array [ppm], optional
-        Not used by this method.
+        Standard error of the field; where it is infinite or large, the field is filled in from its neighbours.
     peel : int
         Layers of voxels taken off the mask first, for a rim whose field is bad.
     tolerance : float
@@ -59,7 +59,7 @@ def lbv(
     ----------
     Zhou D, et al. NMR Biomed 2014;27:312. https://doi.org/10.1002/nbm.3064
     """
-    region = Region(total_field, mask, voxel_size, b0_dir)
+    region = Region(total_field, mask, voxel_size, b0_dir, noise)
     inside = ndimage.binary_erosion(region.inside, iterations=peel) if peel else region.inside
     if not ndimage.binary_erosion(inside).any():
         raise ValueError(f"nothing is left of the mask within its rim (after {peel} layers), which LBV needs")

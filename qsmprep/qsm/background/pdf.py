@@ -60,12 +60,12 @@ def pdf(
     ----------
     Liu T, et al. NMR Biomed 2011;24:1129. https://doi.org/10.1002/nbm.1670
     """
-    region = Region(total_field, mask, voxel_size, b0_dir)
+    region = Region(total_field, mask, voxel_size, b0_dir, noise)
     shape = region.total.shape
     grid = _fft.padded_shape(shape, region.sizes, 2 * pad_mm)
     corner = tuple(slice(0, n) for n in shape)
     dipole = dipole_kernel(grid, region.sizes, b0_dir)
-    weight2 = data_weight(None if noise is None else np.asarray(noise)[region.box], region.inside) ** 2
+    weight2 = data_weight(region.noise, region.inside) ** 2
     outside = np.ones(grid, np.float32)
     outside[corner][region.inside] = 0
 

@@ -38,7 +38,7 @@ def resharp(
     b0_dir : 3 floats
         Not used: spheres look alike from everywhere.
     noise : (x, y, z) array [ppm], optional
-        Not used by this method.
+        Standard error of the field; where it is infinite or large, the field is filled in from its neighbours.
     radius_mm : float [mm]
         The mask loses a rim of this width.
     regularization : float
@@ -61,7 +61,7 @@ def resharp(
     ----------
     Sun H, Wilman AH. Magn Reson Med 2014;71:1151. https://doi.org/10.1002/mrm.24765
     """
-    region = Region(total_field, mask, voxel_size, b0_dir)
+    region = Region(total_field, mask, voxel_size, b0_dir, noise)
     valid = region.room(radius_mm, "RESHARP")
     shape = region.total.shape
     grid = _fft.padded_shape(shape, region.sizes, radius_mm)

@@ -33,7 +33,7 @@ def sharp(
     b0_dir : 3 floats
         Not used: spheres look alike from everywhere.
     noise : (x, y, z) array [ppm], optional
-        Not used by this method.
+        Standard error of the field; where it is infinite or large, the field is filled in from its neighbours.
     radius_mm : float [mm]
         The mask loses a rim of this width.
     threshold : float
@@ -53,7 +53,7 @@ def sharp(
     ----------
     Schweser F, et al. NeuroImage 2011;54:2789. https://doi.org/10.1016/j.neuroimage.2010.10.070
     """
-    region = Region(total_field, mask, voxel_size, b0_dir)
+    region = Region(total_field, mask, voxel_size, b0_dir, noise)
     valid = region.room(radius_mm, "SHARP")
     grid = _fft.padded_shape(region.total.shape, region.sizes, radius_mm)
     corner = tuple(slice(0, n) for n in region.total.shape)

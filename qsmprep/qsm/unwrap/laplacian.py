@@ -34,6 +34,20 @@ def _laplacian(phase, scale):  # type: ignore[no-untyped-def]
     return out
 
 
+@numba.njit(parallel=True, cache=True)
+def _excess(wrapped, smooth, inside):  # type: ignore[no-untyped-def]
+    """Sums of cosine and sine of what the solution misses, plane by plane."""
+    sums = np.zeros((wrapped.shape[0], 2))
+    for x in numba.prange(wrapped.shape[0]):
+        for y in range(wrapped.shape[1]):
+            for z in range(wrapped.shape[2]):
+                if inside[x, y, z]:
+                    left = wrapped[x, y, z] - smooth[x, y, z]
+                    sums[x, 0] += np.cos(left)
+                    sums[x, 1] += np.sin(left)
+    return sums
+
+
 def _solve(laplacian: Float, scale: tuple[float, ...]) -> Float:
     """The volume of mean 0 with this discrete Laplacian and no slope across its edges."""
     workers = _fft.workers()
@@ -98,14 +112,15 @@ def unwrap_laplacian(
     sizes = as_voxel_size(voxel_size)
     scale = tuple(1 / v**2 for v in sizes)
     box = mask_box(flags, margin=int(np.ceil(pad_mm / min(sizes))))
-    inside = flags[box]
+    inside = np.ascontiguousarray(flags[box])
     unwrapped = np.zeros_like(echoes)
     for echo in range(times.size):
         wrapped = np.ascontiguousarray(echoes[..., echo][box])
         smooth = _solve(_laplacian(wrapped, scale), scale)
         # the equation leaves a constant open: the one that fits the wrapped phase
-        excess = np.exp(1j * (wrapped[inside] - smooth[inside])).mean()
-        smooth += np.float32(np.angle(excess))
+        cosine, sine = _excess(wrapped, smooth, inside).sum(axis=0)
+        smooth += np.float32(np.arctan2(sine, cosine))
         smooth -= np.float32(TWO_PI * np.rint(np.median(smooth[inside]) / TWO_PI))
-        unwrapped[*box, slice(echo, echo + 1)] = np.where(inside, smooth, 0)[..., None]
+        smooth *= inside
+        unwrapped[*box, echo] = smooth
     return unwrapped

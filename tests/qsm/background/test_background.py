@@ -99,3 +99,28 @@ def test_unknown_method_is_refused(head):
     h = head((32, 32, 32))
     with pytest.raises(ValueError, match="unknown background removal"):
         remove_background(h.local, h.mask, (1, 1, 1), ALONG_Z, method="magic")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layer", [0, 1, 4])
+def test_a_wrong_voxel_that_is_not_trusted_does_not_smear(head, method, layer):
+    """1 ppm next to the rim is felt nowhere from 10 mm on, by less than 1 ppb (not told: by up to 17 ppb)."""
+    h = head((48, 48, 48))
+    total = (h.local + h.background).astype(np.float32)
+    depth = ndimage.distance_transform_cdt(h.mask, metric="taxicab")
+    wrong = np.argwhere(depth == layer + 1)[40]
+    spoilt, noise = total.copy(), np.full(total.shape, 0.001, np.float32)
+    spoilt[tuple(wrong)] += 1.0
+    noise[tuple(wrong)] = np.inf
+    clean, valid = METHODS[method](total, h.mask, (1, 1, 1), ALONG_Z)
+    known, _ = METHODS[method](spoilt, h.mask, (1, 1, 1), ALONG_Z, noise=noise)
+    far = valid & (np.linalg.norm(np.indices(total.shape).T - wrong, axis=-1).T > 10)
+    assert np.abs(known - clean)[far].max() < 0.001
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_to_trust_is_refused(head, method):
+    h = head((32, 32, 32))
+    noise = np.where(h.mask, np.inf, 0).astype(np.float32)
+    with pytest.raises(ValueError, match="no voxel of the mask"):
+        METHODS[method](h.background, h.mask, (1, 1, 1), ALONG_Z, noise=noise)
