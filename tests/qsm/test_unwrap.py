@@ -232,3 +232,20 @@ def test_laplacian_uses_what_surrounds_the_mask(sphere):
     assert np.abs((near - truth)[mask]).max() < 0.01
     far = unwrap(phase, None, mask, TE, method="laplacian", pad_mm=6)
     assert np.abs((far - truth)[mask]).max() > 0.05
+
+
+def test_edges_that_are_certain_need_no_order_among_each_other(sphere, monkeypatch):
+    """A noisy phase with singularities: the short way gives what the full order of the weights gives."""
+    from qsmprep.qsm.unwrap import _growth
+
+    rng = np.random.default_rng(8)
+    truth = ramp(sphere, hertz=200.0)
+    x, y, z = sphere.coordinates(SHAPE, (1, 1, 1))
+    noise = np.where((x**2 + y**2 + z**2 < 25)[..., None], 1.5, 0.2)
+    phase = sphere.wrap(truth + noise * rng.standard_normal(truth.shape)).astype(np.float32)
+    magnitude = (1 / noise * np.ones_like(truth)).astype(np.float32)
+    short = unwrap(phase, magnitude, everywhere(), TE)
+    monkeypatch.setattr(_growth, "CERTAIN", 255)
+    assert np.array_equal(short, unwrap(phase, magnitude, everywhere(), TE))
+    monkeypatch.setattr(_growth, "CERTAIN", 1)  # no order at all: the test can tell
+    assert not np.array_equal(short, unwrap(phase, magnitude, everywhere(), TE))

@@ -71,8 +71,13 @@ def ismv(
     background = np.where(valid & within[core], harmonic[core], region.total)
     for _ in range(max_iterations):
         smooth = _fft.inverse(_fft.forward(background, grid) * mean, grid)[corner]
-        moved = float(np.linalg.norm((smooth - background)[valid]))
-        background = np.where(valid, smooth, region.total)
-        if moved < tolerance * float(np.linalg.norm((region.total - background)[valid])):
+        moved = _size((smooth - background)[valid])
+        background[valid] = smooth[valid]
+        if moved < tolerance * _size((region.total - background)[valid]):
             break
     return region.result(region.total - background, valid)
+
+
+def _size(values: Float) -> float:
+    """Euclidean norm; its sum does not depend on the number of threads, as that of a linear algebra library may."""
+    return float(np.sqrt(np.square(values, dtype=np.float64).sum()))

@@ -90,7 +90,7 @@ def edge_sum(weights):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _grow(phase, edges, strides, seeds):  # type: ignore[no-untyped-def]
+def _grow(phase, edges, strides, seeds, certain):  # type: ignore[no-untyped-def]
     """Unwrap flat arrays whose outermost voxels carry no edge.
 
     `edges` (voxel, 4) holds the weights of a voxel's edges to the next one along x, y and z, and is marked in its last
@@ -121,7 +121,7 @@ def _grow(phase, edges, strides, seeds):  # type: ignore[no-untyped-def]
                     w = edges[low, d]
                     if w == 0 or edges[2 * low + strides[d] - voxel, 3]:
                         continue
-                    w = min(w, np.uint8(CERTAIN))
+                    w = min(w, certain)
                     edge = 4 * low + d
                     below[edge] = top[w]
                     top[w] = edge
@@ -181,7 +181,9 @@ class Spatial:
         seeds = voxels[np.argsort(np.uint16(65535) - quality, kind="stable")]
         strides = np.array([mask.shape[1] * mask.shape[2], mask.shape[2], 1])
         self.wrapped, self.phase = phase, phase.ravel()
-        self.turns, self.order, self.begins = _grow(self.phase, edges.reshape(-1, 4), strides, seeds)
+        # without phase coherence a weight says nothing of the step, and the order is kept to the last
+        certain = np.uint8(CERTAIN if use.phase else 255)
+        self.turns, self.order, self.begins = _grow(self.phase, edges.reshape(-1, 4), strides, seeds, certain)
         self.shift(np.zeros_like(self.phase))
 
     def shift(self, expected: NDArray[np.float32]) -> None:
