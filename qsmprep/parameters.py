@@ -443,6 +443,19 @@ class Ilsqr(Params):
 
 
 @dataclass(frozen=True)
+class TwoPass(Params):
+    """Two passes: least phase quality (0 to 1) of a voxel that takes part in the first one."""
+
+    may_be_zero = ("threshold",)
+
+    threshold: float = 0.3
+
+    def check(self, table: str) -> None:
+        if self.threshold > 1:
+            raise UsageError(f"{table}.threshold is {self.threshold}; it has to lie between 0 and 1.")
+
+
+@dataclass(frozen=True)
 class Mask(Params):
     """Mask for the inversion: least phase quality (0 to 1) a voxel at the rim needs to stay in."""
 
@@ -487,6 +500,7 @@ class Tables:
     ilsqr: Ilsqr = field(default_factory=Ilsqr)
     tfi: Tfi = field(default_factory=Tfi)
     tgv: Tgv = field(default_factory=Tgv)
+    twopass: TwoPass = field(default_factory=TwoPass)
     loglinear: Loglinear = field(default_factory=Loglinear)
     arlo: Arlo = field(default_factory=Arlo)
     nonlinear: Nonlinear = field(default_factory=Nonlinear)

@@ -23,7 +23,7 @@ def warm(size: int = 28) -> list[str]:
     import numpy as np
 
     from .qsm import background, fieldmap, inversion, relaxometry, singlestep, unwrap
-    from .qsm.combine import mcpc3ds
+    from .qsm.combine import combine_coils, mcpc3ds
     from .qsm.constants import PHASE_PER_PPM, hertz_per_ppm
     from .qsm.dipole import forward_field
 
@@ -37,17 +37,21 @@ def warm(size: int = 28) -> list[str]:
 
     ran = []
     unwrap.voxel_quality(phase, magnitude, te)
+    combine_coils(lambda coil: (magnitude, phase), 2, te, voxel, bipolar=None)
+    combine_coils(lambda coil: (magnitude[..., :1], phase[..., :1]), 2, te[:1], voxel)
     phase = mcpc3ds(phase, magnitude, te, brain, voxel).phase
     for name in unwrap.METHODS:
         unwrapped = unwrap.unwrap(phase, magnitude, brain, te, voxel, method=name)
         ran.append(name)
+    unwrap.unwrap(phase, magnitude, brain, te, voxel, method="romeo", mode="individual")
     for name in fieldmap.METHODS:
         fit = fieldmap.map_field(unwrapped, magnitude, brain, te, b0, voxel, method=name)
         ran.append(name)
+    noise = np.where(radius < 2, np.float32(np.inf), fit.noise)  # what is not trusted is filled in by kernels, too
     for name in background.METHODS:
-        local, valid = background.remove_background(fit.field, brain, voxel, b0_dir, method=name, noise=fit.noise)
+        local, valid = background.remove_background(fit.field, brain, voxel, b0_dir, method=name, noise=noise)
         ran.append(name)
-    data: dict[str, Any] = {"noise": fit.noise, "magnitude": magnitude, "phase_per_ppm": PHASE_PER_PPM}
+    data: dict[str, Any] = {"noise": noise, "magnitude": magnitude, "phase_per_ppm": PHASE_PER_PPM}
     for name in inversion.METHODS:
         csf: dict[str, Any] = {"csf": radius < 3} if name == "medi" else {}
         inversion.invert(local, valid, voxel, b0_dir, method=name, **data, **csf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from qsmprep.bids.derivatives import derivative_path, sidecar
 from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Run
 from qsmprep.interfaces.figures import DrawHistogram, DrawMap, DrawMask, DrawPhase
-from qsmprep.interfaces.outputs import SaveFile, SaveMap
+from qsmprep.interfaces.outputs import CheckConsensus, SaveFile, SaveMap
+from qsmprep.parameters import Nonlinear
 from qsmprep.qsm.constants import GAMMA_BAR
-from qsmprep.report.consensus import consensus_record
 from qsmprep.report.figures import figure_path
 from qsmprep.settings import Settings
 
@@ -39,7 +40,15 @@ def maps_of(run: Run) -> tuple[str, ...]:
 
 
 def recon_metadata(run: Run, settings: Settings) -> dict[str, Any]:
-    """How χ was made: for the sidecars and the methods text."""
+    """How χ was made: for the sidecars. What the data decided, stages add while they run."""
+    return field_metadata(run, settings) | {
+        "BackgroundRemoval": "none (single step)" if settings.single_step else _told(settings, settings.background),
+        "DipoleInversion": _told(settings, settings.inversion) | {"TwoPass": settings.two_pass},
+    }
+
+
+def field_metadata(run: Run, settings: Settings) -> dict[str, Any]:
+    """How the total field was made: for the sidecars."""
     return {
         "EchoTimes": list(run.te),
         "MagneticFieldStrengthUsed": run.b0,
@@ -52,13 +61,33 @@ def recon_metadata(run: Run, settings: Settings) -> dict[str, Any]:
         "Bipolar": "found from the data" if run.bipolar is None else run.bipolar,
         "CoilsCombined": run.n_coils or None,
         "AlternatingSlicesAxis": run.alternating_axis,
-        "PhaseOffsetRemoval": "MCPC-3D-S" if len(run.te) > 1 else "none (single echo)",
         "Unwrapping": _told(settings, settings.unwrap),
         "FieldMapping": _told(settings, settings.fieldmap),
-        "BackgroundRemoval": "none (single step)" if settings.single_step else _told(settings, settings.background),
-        "DipoleInversion": _told(settings, settings.inversion) | {"TwoPass": settings.two_pass},
         "Notes": list(run.notes),
     }
+
+
+def relaxometry_parameters(run: Run, settings: Settings) -> dict[str, Any]:
+    """Keyword arguments of the fit of R2*; the floor of the non-linear one knows how many coils were combined.
+
+    Their magnitude is the root of the sum of squares, whose noise lifts it by that of L channels. A number of coils
+    that is not the default's was set by the user, and stays.
+    """
+    params = settings.parameters(settings.relaxometry)
+    if settings.relaxometry == "nonlinear" and run.n_coils > 1 and params["coils"] == Nonlinear.coils:
+        params["coils"] = run.n_coils
+    return params
+
+
+def relaxometry_metadata(run: Run, settings: Settings) -> dict[str, Any]:
+    """How R2*, T2* and S0 were made: for the sidecars."""
+    params = relaxometry_parameters(run, settings)
+    told: dict[str, Any] = {"Method": settings.relaxometry, **params}
+    if run.n_coils and "coils" in params:
+        combined = f"{run.n_coils} coils combined by the root of the sum of squares"
+        given = "" if params["coils"] == run.n_coils else "; the number for the floor was set by the user"
+        told["CoilsSource"] = combined + given
+    return {"EchoTimes": list(run.te), "Relaxometry": told}
 
 
 def _told(settings: Settings, method: str) -> dict[str, Any]:
@@ -86,40 +115,92 @@ def save_figure(run: Run, settings: Settings, what: str) -> Node:
 
 
 def init_maps_wf(run: Run, settings: Settings, name: str = "maps") -> Workflow:
-    """Write maps, masks and fields of `init_recon_wf` on the acquired grid.
+    """Write the maps and masks of `init_recon_wf` on the acquired grid; `init_fits_wf` has written its fields.
 
     Inputs
     ------
-    the outputs of `init_recon_wf`, and `magnitude`: one 3-D image
+    the outputs of `init_recon_wf`
     """
     csf = ("csf_mask",) if settings.reference == "csf" else ()
-    names = [*maps_of(run), "chi_meta", "brain_mask", "qsm_mask", *csf, "total_field", "local_field", "magnitude"]
+    names = [*maps_of(run), "chi_meta", "brain_mask", "qsm_mask", *csf]
     inputs = Node(IdentityInterface(names), name="inputnode")
     wf = Workflow(name=name)
-    recon = recon_metadata(run, settings)
     for field in maps_of(run):
         suffix, units, text = MAPS[field]
-        meta: dict[str, Any] = {"units": units, "skull_stripped": True, "description": text}
-        if field == "chi":
-            meta |= {**recon, "Consensus": consensus_record(settings.to_dict(), asdict(run))}
+        how = recon_metadata(run, settings) if field == "chi" else relaxometry_metadata(run, settings)
+        meta = {"units": units, "skull_stripped": True, "description": text, **how}
         node = save_map(run, settings, field, suffix, extra={}, meta=meta)
         wf.connect(inputs, field, node, "in_file")
         if field == "chi":
-            wf.connect(inputs, "chi_meta", node, "meta")
+            entry = json.loads(json.dumps(asdict(run), default=str))
+            consensus = Node(CheckConsensus(settings=settings.to_dict(), run=entry), name="consensus",
+                             run_without_submitting=True)  # fmt: skip
+            wf.connect([(inputs, consensus, [("chi_meta", "meta")]), (consensus, node, [("meta", "meta")])])
     for field in ("brain_mask", "qsm_mask", *csf):
         entities, text = MASKS[field]
         mask_meta = {"description": text, "Type": "Brain" if field == "brain_mask" else "ROI"}
         node = save_map(run, settings, field, "mask", extra=entities, meta=mask_meta, dtype="uint8")
         wf.connect(inputs, field, node, "in_file")
-    for which in ("total", "local"):
+    return wf
+
+
+# what the fits over the echoes leave, beside χ and R2*: input -> desc, units, what it is
+FITS = {
+    "total_field": ("total", "Hz", "Total field"),
+    "local_field": ("local", "Hz", "Local field"),
+    "noise": (
+        "noise", "Hz",
+        "Noise of the total field: its standard error, from the noise of the echoes, their misfit and the field's "
+        "change within a voxel. NaN where the field is not to be trusted (infinite noise), 0 outside the brain",
+    ),
+    "residual": (
+        "residual", "rad",
+        "Residual of the fit of the total field: weighted root mean square over the echoes of what the fit misses "
+        "their phase by. 0 outside the brain",
+    ),
+}  # fmt: skip
+
+
+def fits_of(run: Run) -> tuple[str, ...]:
+    """Which of `FITS` this run can give: through a single echo the fit misses nothing."""
+    return tuple(field for field in FITS if field != "residual" or len(run.te) > 1)
+
+
+def init_fits_wf(run: Run, settings: Settings, name: str = "fits") -> Workflow:
+    """Write the fields, their noise, and the residuals of the fits over the echoes.
+
+    It stands within `init_recon_wf`: the sidecars tell what was removed from the phase, and the files are there even
+    where a later stage fails.
+
+    Inputs
+    ------
+    total_field, local_field, noise [ppm], residual [rad], r2star_residual
+    magnitude : one 3-D image
+    meta : what was removed from the phase, for the sidecars
+    """
+    inputs = Node(IdentityInterface([*FITS, "r2star_residual", "magnitude", "meta"]), name="inputnode")
+    wf = Workflow(name=name)
+    for field in fits_of(run):
+        desc, units, text = FITS[field]
+        recon = (recon_metadata if field == "local_field" else field_metadata)(run, settings)
+        recon.pop("DipoleInversion", None)
+        meta = {"units": units, "skull_stripped": True, "description": text, **recon}
+        node = save_map(run, settings, f"{desc}_fieldmap", "fieldmap", datatype="fmap", extra={"desc": desc},
+                        meta=meta, scale=GAMMA_BAR * run.b0 if units == "Hz" else 1.0)  # fmt: skip
         # BIDS wants every field map accompanied by a magnitude of the same name
-        for suffix, source, meta, scale in (
-            ("fieldmap", f"{which}_field", {"units": "Hz", "skull_stripped": True, **recon}, GAMMA_BAR * run.b0),
-            ("magnitude", "magnitude", {"skull_stripped": False}, 1.0),
-        ):
-            node = save_map(run, settings, f"{which}_{suffix}", suffix, datatype="fmap", extra={"desc": which},
-                            meta={"description": f"{which.capitalize()} field", **meta}, scale=scale)  # fmt: skip
-            wf.connect(inputs, source, node, "in_file")
+        beside = save_map(run, settings, f"{desc}_magnitude", "magnitude", datatype="fmap", extra={"desc": desc},
+                          meta={"description": f"Magnitude beside desc-{desc}_fieldmap",
+                                "skull_stripped": False})  # fmt: skip
+        wf.connect([
+            (inputs, node, [(field, "in_file"), ("meta", "meta")]),
+            (inputs, beside, [("magnitude", "in_file")]),
+        ])  # fmt: skip
+    if "r2star" in maps_of(run):
+        text = "Residual of the fit of R2*: root mean square over the echoes of what it misses the magnitude by"
+        meta = {"units": "arbitrary", "skull_stripped": True, "description": f"{text}, in units of the magnitude"}
+        node = save_map(run, settings, "r2star_residual", "S0map", extra={"desc": "residual"},
+                        meta=meta | relaxometry_metadata(run, settings))  # fmt: skip
+        wf.connect(inputs, "r2star_residual", node, "in_file")
     return wf
 
 

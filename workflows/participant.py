@@ -83,14 +83,13 @@ def init_run_wf(run: Run, settings: Settings) -> Workflow:
     measured = ["phase", "quality", "reference", "meta", *(["magnitude"] if has_magnitude(run) else [])]
     # a run without magnitude shows its phase quality instead
     shown = "reference" if has_magnitude(run) else "quality"
-    drawn = ["brain_mask", "qsm_mask", "total_field", "local_field", *maps_of(run)]
-    drawn += ["csf_mask"] if settings.reference == "csf" else []
+    kept = ["brain_mask", "qsm_mask", *maps_of(run), *(["csf_mask"] if settings.reference == "csf" else [])]
+    drawn = [*kept, "total_field", "local_field"]
     rated = ["brain_mask", "qsm_mask", "local_field", "residual", "noise", *(set(maps_of(run)) & {"chi", "r2star"})]
     wf.connect([
         (echoes, recon, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
-        (echoes, maps, [(f"outputnode.{shown}", "inputnode.magnitude")]),
         (echoes, figures, [(f"outputnode.{shown}", "inputnode.magnitude"), ("outputnode.phase", "inputnode.phase")]),
-        (recon, maps, [(f"outputnode.{f}", f"inputnode.{f}") for f in [*drawn, "chi_meta"]]),
+        (recon, maps, [(f"outputnode.{f}", f"inputnode.{f}") for f in [*kept, "chi_meta"]]),
         (recon, figures, [(f"outputnode.{f}", f"inputnode.{f}") for f in drawn]),
         (echoes, quality, [("outputnode.quality", "quality")]),
         (recon, quality, [(f"outputnode.{f}", f) for f in sorted(rated)]),

@@ -25,6 +25,8 @@ from qsmprep.interfaces.recon import (
 )
 from qsmprep.settings import Settings
 
+from .outputs import init_fits_wf, relaxometry_parameters
+
 
 def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workflow:
     """Read the echoes and rate their phase.
@@ -75,7 +77,7 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
     Outputs
     -------
     brain_mask, qsm_mask, total_field [ppm], residual [rad], noise [ppm], local_field [ppm], chi [ppm], chi_meta,
-    r2star [1/s], t2star [s], s0, csf_mask
+    r2star [1/s], t2star [s], s0, csf_mask; fields, noise and residuals are written at once
     """
     te, dipole = list(run.te), {"b0_dir": tuple(run.b0_dir)}
     fields = ["magnitude", "phase", "reference", "quality", "meta", "brain_mask", "priors"]
@@ -135,13 +137,15 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
         (local, out, [("field", "local_field"), ("mask", "qsm_mask")]),
     ])  # fmt: skip
     if settings.two_pass:
+        inversion.inputs.twopass = asdict(settings.twopass)
         wf.connect(inputs, "quality", inversion, "quality")
     if has_magnitude(run):
         wf.connect([(inputs, node, [("magnitude", "magnitude")]) for node in (offset, unwrap, fit, inversion)])
     else:
         mask.inputs.trust_magnitude = False
+    _add_fits(wf, run, settings)
     if has_magnitude(run) and len(te) > 1:
-        _add_relaxometry(wf, te, settings, _gb(run, 6))
+        _add_relaxometry(wf, run, settings, _gb(run, 6))
     return wf
 
 
@@ -150,15 +154,31 @@ def _algorithm(settings: Settings, method: str) -> dict[str, Any]:
     return {"method": method, "params": settings.parameters(method)}
 
 
-def _add_relaxometry(wf: Workflow, te: list[float], settings: Settings, mem_gb: float) -> None:
+def _add_fits(wf: Workflow, run: Run, settings: Settings) -> None:
+    """Write fields, noise and residuals as soon as they are known."""
+    inputs, offset, fit = (wf.get_node(name) for name in ("inputnode", "phase_offset", "field_fit"))
+    local = wf.get_node("inversion" if settings.single_step else "background")
+    fits = init_fits_wf(run, settings)
+    wf.connect([
+        (fit, fits, [("field", "inputnode.total_field"), ("noise", "inputnode.noise")]),
+        (fit, fits, [("residual", "inputnode.residual")]),
+        (local, fits, [("field", "inputnode.local_field")]),
+        (offset, fits, [("meta", "inputnode.meta")]),
+        (inputs, fits, [("reference" if has_magnitude(run) else "quality", "inputnode.magnitude")]),
+    ])  # fmt: skip
+
+
+def _add_relaxometry(wf: Workflow, run: Run, settings: Settings, mem_gb: float) -> None:
     """R2* in the brain mask, and the ventricular CSF that it gates."""
     inputs, mask, out, reference = (wf.get_node(n) for n in ("inputnode", "qsm_mask", "outputnode", "reference"))
-    relax = Node(FitR2star(te=te, **_algorithm(settings, settings.relaxometry)), name="r2star", mem_gb=mem_gb)
+    method = {"method": settings.relaxometry, "params": relaxometry_parameters(run, settings)}
+    relax = Node(FitR2star(te=list(run.te), **method), name="r2star", mem_gb=mem_gb)
     wf.connect([
         (inputs, relax, [("magnitude", "magnitude")]),
         (relax, reference, [("r2star", "r2star")]),
         (mask, relax, [("brain_mask", "mask")]),
         (relax, out, [("r2star", "r2star"), ("t2star", "t2star"), ("s0", "s0")]),
+        (relax, wf.get_node("fits"), [("residual", "inputnode.r2star_residual")]),
     ])  # fmt: skip
     if settings.reference == "csf":
         ventricles = Node(CsfMask(), name="csf_mask", mem_gb=mem_gb)

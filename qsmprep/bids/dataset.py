@@ -20,6 +20,8 @@ DESCRIPTIONS = {
     "desc-qsm": "Where the susceptibility map is valid: brain, reliable phase, eroded by background removal",
     "desc-total": "Total field: from tissue inside and sources outside the brain, with the magnitude it belongs to",
     "desc-local": "Local field: after background removal, with the magnitude it belongs to",
+    "desc-noise": "Standard error of the total field, with the magnitude it belongs to",
+    "desc-residual": "What a fit over the echoes misses: of the total field, or of R2* (S0map)",
     "desc-csf": "Referenced to the cerebrospinal fluid of the ventricles",
     "desc-brainref": "Referenced to the mean of the brain",
     "desc-unreferenced": "Not referenced: as the dipole inversion left it",

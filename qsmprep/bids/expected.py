@@ -53,7 +53,9 @@ def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:
     names = [*(path(name) for name in maps), path("mask", desc="brain"), path("mask", desc="qsm")]
     if settings.reference == "csf":
         names.append(path("mask", label="CSF"))
-    for desc in ("total", "local"):
+    if "S0map" in maps:
+        names.append(path("S0map", desc="residual"))
+    for desc in ("total", "local", "noise", *(["residual"] if len(run.echoes) > 1 else [])):
         names += [path("fieldmap", datatype="fmap", desc=desc), path("magnitude", datatype="fmap", desc=desc)]
     if settings.normalization and has_magnitude(run):
         names += _normalised(path, maps, run, settings)

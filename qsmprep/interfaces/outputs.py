@@ -54,7 +54,7 @@ class SaveMapInput(SaveInput):
 
 
 class SaveMap(_Save):
-    """Write a working image as a derivative."""
+    """Write a working image as a derivative; what is infinite becomes NaN."""
 
     input_spec = SaveMapInput
 
@@ -67,6 +67,8 @@ class SaveMap(_Save):
         given = self.inputs
         data = np.asanyarray(nb.load(given.in_file).dataobj)
         data = data * np.float32(given.scale) if given.scale != 1 else data
+        if np.isinf(data).any():  # viewers, statistics and other programs know NaN as what has no value
+            data = np.where(np.isinf(data), np.float32(np.nan), data)
         like = given.like if isdefined(given.like) else None
         write_image(target, data.astype(given.dtype), affine_of(given.in_file), sidecar, like=like)
 
@@ -80,6 +82,29 @@ class SaveFile(_Save):
         if sidecar:
             write_json(sidecar_path(target), sidecar)
         atomic_write_bytes(target, Path(self.inputs.in_file).read_bytes())
+
+
+class CheckConsensusInput(InputSpec):
+    settings = traits.Dict(mandatory=True, desc="as `Settings.to_dict` gives them")
+    run = traits.Dict(mandatory=True, desc="entry of the plan")
+    meta = traits.Dict(mandatory=True, desc="what the stages recorded")
+
+
+class CheckConsensusOutput(TraitedSpec):
+    meta = traits.Dict(desc="the same, and how far it follows the consensus")
+
+
+class CheckConsensus(StageInterface):
+    """How far a run follows the consensus recommendations, once its data have decided what they decide."""
+
+    input_spec, output_spec = CheckConsensusInput, CheckConsensusOutput
+
+    def _run_interface(self, runtime):
+        from ..report.consensus import consensus_record
+
+        given = self.inputs
+        self._results["meta"] = {**given.meta, "Consensus": consensus_record(given.settings, given.run, given.meta)}
+        return runtime
 
 
 class WriteJsonInput(InputSpec):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
 
@@ -224,6 +226,7 @@ class InvertInput(StageInput):
     magnitude = File(exists=True, desc="(x, y, z, echo)")
     csf = File(exists=True, desc="ventricular CSF, for MEDI+0")
     quality = File(exists=True, desc="phase quality, 0 to 1; where it is set, two passes are made")
+    twopass = traits.Dict(usedefault=True, desc="keyword arguments of `two_pass`")
     te = traits.List(traits.Float, mandatory=True, desc="[s]")
     b0 = traits.Float(mandatory=True, desc="[T]")
 
@@ -266,13 +269,13 @@ class ReconstructChi(StageInterface):
             local.append(field)
             return chi
 
-        chi, self._results["meta"] = _chi(self.inputs, invert)
+        chi, self._results["meta"] = _chi(self.inputs, invert, single_step=True)
         for name, volume in (("chi", chi), ("field", local[-1]), ("mask", chi != 0)):
             self._save(runtime, name, volume, self.inputs.field)
         return runtime
 
 
-def _chi(given, invert):
+def _chi(given, invert, *, single_step=False):
     """χ by `invert`, in one pass or two; and what it went by, for the sidecar."""
     from ..qsm._weights import inversion_noise
     from ..qsm.phase import phase_per_ppm
@@ -288,13 +291,18 @@ def _chi(given, invert):
         **given.params,
     }
     field, geometry = load(given.field), (voxel_size_of(given.field), given.b0_dir)
+    meta: dict[str, Any] = {"InversionNoise": inversion_noise(field, mask, noise), "PhasePerPpm": per_ppm}
     if given.quality:
         from ..qsm.twopass import two_pass
 
-        chi = two_pass(lambda part: invert(field, part, *geometry, **keywords), mask, load(given.quality))
+        chi = two_pass(
+            lambda own, part: invert(own, part, *geometry, **keywords), field, mask, load(given.quality), *geometry,
+            noise=noise, single_step=single_step, **given.twopass,
+        )  # fmt: skip
+        meta |= {"TwoPassParameters": dict(given.twopass)}
     else:
         chi = invert(field, mask, *geometry, **keywords)
-    return chi, {"InversionNoise": inversion_noise(field, mask, noise), "PhasePerPpm": per_ppm}
+    return chi, meta
 
 
 class ReferenceInput(InputSpec):
@@ -362,10 +370,11 @@ class RelaxOutput(TraitedSpec):
     r2star = File(exists=True, desc="[1/s]")
     t2star = File(exists=True, desc="[s]")
     s0 = File(exists=True)
+    residual = File(exists=True, desc="root mean square over the echoes, in units of the magnitude")
 
 
 class FitR2star(StageInterface):
-    """R2*, T2* and S0 from the magnitudes."""
+    """R2*, T2*, S0 and the residual of their fit from the magnitudes."""
 
     input_spec, output_spec = RelaxInput, RelaxOutput
 
@@ -376,6 +385,6 @@ class FitR2star(StageInterface):
         fit = fit_r2star(
             load(given.magnitude), tuple(given.te), load_mask(given.mask), method=given.method, **given.params
         )
-        for name in ("r2star", "t2star", "s0"):
+        for name in ("r2star", "t2star", "s0", "residual"):
             self._save(runtime, name, getattr(fit, name), given.magnitude)
         return runtime

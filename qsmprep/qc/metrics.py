@@ -18,6 +18,13 @@ IRON_RICH = ("GPe", "GPi", "putamen", "red nucleus", "SNr", "SNc-PBP-VTA")
 DEEP_MM = 8.0
 FAST = (98.0, 99.8)
 
+# Without R2*, too: iron and veins stand out of a brain in which little is as strongly diamagnetic, so that the
+# histogram leans to the positive side. Right on the rim the errors of background removal lean to either; a few wild
+# voxels count no more than the percentiles that they are clipped to, which mean nothing of fewer voxels than these.
+RIM_MM = 2.0
+CLIP = (0.1, 99.9)
+LEAST_VOXELS = 2000
+
 _DEFINITIONS = {
     "brain_volume_ml": ("Volume of the brain mask on the gradient-echo grid", "mL"),
     "qsm_mask_fraction": ("Voxels of the brain mask in which χ was computed, as a fraction of the brain mask", "1"),
@@ -37,6 +44,11 @@ _DEFINITIONS = {
     "r2star_contrast_ppb": (
         "Mean χ where R2* is highest (percentile 98 to 99.8) minus the median, 8 mm or more inside the mask for χ",
         "ppb",
+    ),
+    "chi_skewness": (
+        "Skewness of χ, clipped to its percentiles 0.1 and 99.9, where the field is trusted, 2 mm or more inside the "
+        "mask for χ",
+        "1",
     ),
     "deep_grey_coverage_min": ("Least coverage of an iron-rich nucleus by the mask for χ", "1"),
     "coregistration_nmi": ("Normalised mutual information of gradient echo and T1w after rigid registration", "1"),
@@ -109,7 +121,7 @@ def run_metrics(
         out["local_field_sd_ppb"] = 1000 * float(local_field[qsm_mask].std())
     if r2star is not None:
         out["r2star_median"] = float(np.median(r2star[brain_mask]))
-        out |= _fast_decay(chi, r2star, qsm_mask, voxel_size)
+    out |= _sign_without_labels(chi, qsm_mask, voxel_size, r2star, noise)
     if reference:
         out["reference_offset_ppb"] = 1000 * float(reference["offset"])
         out["reference_sd_ppb"] = 1000 * float(reference["sd"])
@@ -120,11 +132,19 @@ def run_metrics(
     return {name: out[name] for name in _DEFINITIONS if name in out}
 
 
-def _fast_decay(chi: Array, r2star: Array, mask: Mask, voxel_size: tuple[float, float, float]) -> dict[str, float]:
-    """χ of iron and veins without an atlas: nothing if the mask is nowhere 16 mm thick."""
+def _sign_without_labels(
+    chi: Array, mask: Mask, voxel_size: tuple[float, float, float], r2star: Array | None, noise: Array | None
+) -> dict[str, float]:
+    """What tells the sign of χ without an atlas: χ of what decays fast, and to which side the histogram leans."""
     from scipy.ndimage import distance_transform_edt
 
-    deep = distance_transform_edt(np.pad(mask, 1), voxel_size)[1:-1, 1:-1, 1:-1] > DEEP_MM
+    depth = distance_transform_edt(np.pad(mask, 1), voxel_size)[1:-1, 1:-1, 1:-1]
+    decay = {} if r2star is None else _fast_decay(chi, r2star, depth > DEEP_MM)
+    return decay | _skewness(chi[(depth > RIM_MM) & (True if noise is None else np.isfinite(noise))])
+
+
+def _fast_decay(chi: Array, r2star: Array, deep: Mask) -> dict[str, float]:
+    """χ of iron and veins without an atlas: nothing if the mask is nowhere 16 mm thick."""
     if not deep.any():
         return {}
     low, high = np.percentile(r2star[deep], FAST)
@@ -132,6 +152,16 @@ def _fast_decay(chi: Array, r2star: Array, mask: Mask, voxel_size: tuple[float, 
     if not fast.any():
         return {}
     return {"r2star_contrast_ppb": 1000 * float(chi[fast].mean(dtype=np.float64) - np.median(chi[deep]))}
+
+
+def _skewness(values: Array) -> dict[str, float]:
+    """Third standardised moment of the clipped values; nothing where they are few or all alike."""
+    if values.size < LEAST_VOXELS:
+        return {}
+    clipped = np.clip(values, *np.percentile(values, CLIP)).astype(np.float64)
+    deviation = clipped - clipped.mean()
+    spread = float(np.sqrt(np.mean(deviation**2)))
+    return {"chi_skewness": float(np.mean((deviation / spread) ** 3))} if spread > 0 else {}
 
 
 def _deep_grey(regions: pd.DataFrame, brain_mean: float) -> dict[str, float]:

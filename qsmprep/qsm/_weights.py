@@ -63,14 +63,34 @@ def data_weight(noise: NDArray[np.generic] | None, mask: Bool) -> Float:
 
     A voxel quieter than the median counts no more than the median: what is left there is the model's error.
     Noise of 0 or NaN says nothing, and counts as the median.
+
+    Parameters
+    ----------
+    noise : (x, y, z) array [ppm] or None
+        Standard error of the field. None: all voxels of the mask weigh 1.
+    mask : (x, y, z) bool array
+
+    Returns
+    -------
+    weight : (x, y, z) float32 array, 0 to 1; 0 outside the mask
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or the noise is infinite in the whole mask: no weights could make a field of that.
     """
     weight = mask.astype(np.float32)
-    median = noise_level(noise, mask)
-    if noise is None or median is None:
+    if noise is None:
         return weight
     values = as_volume(noise, "noise", mask.shape)
-    known = mask & (values > np.float32(median))
-    weight[known] = np.float32(median) / values[known]
+    unknown = mask & np.isposinf(values)
+    if np.array_equal(unknown, mask):
+        raise ValueError("no voxel of the mask has a field that can be trusted: its noise is infinite throughout")
+    weight[unknown] = 0
+    median = noise_level(values, mask)
+    if median is not None:
+        known = mask & ~unknown & (values > np.float32(median))
+        weight[known] = np.float32(median) / values[known]
     return weight
 
 

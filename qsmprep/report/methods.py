@@ -92,6 +92,13 @@ def has_r2star(run: Mapping[str, Any]) -> bool:
     return len(run["echoes"]) > 1 and has_magnitude(run)
 
 
+def offset_removable(run: Mapping[str, Any]) -> bool:
+    """Whether the phase at TE 0 can be told of an entry of the plan: not by one echo, nor by one of each polarity."""
+    echoes = run["echoes"]
+    polarities = {int(echo.get("number", place)) % 2 for place, echo in enumerate(echoes, 1)}
+    return len(echoes) > 1 and not (run.get("bipolar") and len(echoes) == len(polarities))
+
+
 def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     given = sum(1 for run in runs if run.get("mask"))
     t1w = sum(1 for run in runs if not run.get("mask") and run.get("t1w"))
@@ -131,8 +138,10 @@ def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
     text = ""
     if any(echo.get("coils") for run in runs for echo in run["echoes"]):
         text += "Images of single coils were combined, matched in phase and weighted by the square of their magnitude. "
-    if multi:
-        text += "Phase offsets were removed with MCPC-3D-S [@eckstein2018]. "
+    removed = sum(offset_removable(run) for run in runs)
+    if removed:
+        whose = "" if removed == len(runs) else f" ({_runs(removed)})"
+        text += f"Phase offsets were removed with MCPC-3D-S{whose} [@eckstein2018]. "
     if settings.get("unwrap", "romeo") == "romeo":
         text += "The phase was unwrapped with ROMEO, a path-based method [@dymerska2021]. "
     else:

@@ -96,7 +96,7 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "decisions": _decisions(record, settings),
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
         "expects_r2star": not record.plan or methods.has_r2star(record.plan),
-        "checks": consensus.consensus_checks(settings, record.plan) if record.plan else [],
+        "checks": consensus.consensus_checks(settings, record.plan, record.sidecar) if record.plan else [],
         "figures": pictures,
         "reference": _REFERENCES.get(reference, f"the reference '{reference}'"),
         "more_figures": [(what, pictures[what]) for what in more],
@@ -159,9 +159,6 @@ def _echo_view(echo: Mapping[str, Any]) -> dict[str, Any]:
     return {"te": f"{1000 * echo['te']:.2f}", "files": names + ([f"volume {volume}"] if volume is not None else [])}
 
 
-_READOUTS = {True: "bipolar", False: "monopolar", None: "not told: found from the data"}
-
-
 def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every decision on a run, from its plan; what only the sidecar of χ knows comes after."""
     plan, rows = record.plan, []
@@ -172,7 +169,7 @@ def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, s
         scaling = plan.get("phase_scaling") or {}
         rows = [
             ("Echo times", f"{times} ms ({len(plan['echoes'])})"),
-            ("Readout", _READOUTS[plan.get("bipolar")]),
+            ("Readout", consensus.readout_found(plan, record.sidecar)[1]),
             ("Field strength", f"{plan['b0']:.4f} T, from {plan['b0_source']}{nominal}"),
             ("Voxels", f"{size} mm, {' × '.join(str(n) for n in plan['shape'])}"),
             ("Slices", f"{plan['obliquity']:.1f}° oblique; B0 along {_vector(plan['b0_dir'])} in voxel axes"),

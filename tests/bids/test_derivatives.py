@@ -155,8 +155,9 @@ def test_derivatives_validate_without_errors(dataset, tmp_path):
     for suffix, units in (("Chimap", "ppm"), ("R2starmap", "1/s"), ("T2starmap", "s"), ("S0map", "arbitrary")):
         write(suffix, units=units)
         write(suffix, units=units, space="MNI152NLin2009cAsym", res=1, resolution="1 mm, that of the template")
-    for desc in ("total", "local"):
-        write("fieldmap", units="Hz", datatype="fmap", desc=desc)
+    write("S0map", units="arbitrary", desc="residual")
+    for desc in ("total", "local", "noise", "residual"):
+        write("fieldmap", units="rad" if desc == "residual" else "Hz", datatype="fmap", desc=desc)
         write("magnitude", datatype="fmap", desc=desc)
     for desc in ("brain", "qsm"):
         write("mask", data.astype(np.uint8), stripped=None, desc=desc)

@@ -32,10 +32,11 @@ def test_volume_counts_voxels_of_the_brain_mask_in_millilitres(arrays):
 def test_every_metric_returned_is_defined(arrays):
     brain, qsm, chi = arrays
     regions = pd.DataFrame({"name": ["GPe"], "coverage": [0.9], "n_voxels": [5], "chi_mean": [0.1]})
+    brain, qsm, chi = (a.repeat(3, 0).repeat(3, 1).repeat(3, 2) for a in (brain, qsm, chi))
     metrics = run_metrics(
-        brain_mask=brain, qsm_mask=qsm, voxel_size=(9, 9, 9), chi=chi, local_field=chi, quality=chi, residual=chi,
-        noise=chi, r2star=np.arange(1000.0).reshape(chi.shape), reference={"offset": 0.01, "sd": 0.02}, regions=regions,
-        agreement={"template_dice": 0.97, "coregistration_nmi": 1.2},
+        brain_mask=brain, qsm_mask=qsm, voxel_size=(3, 3, 3), chi=chi, local_field=chi, quality=chi, residual=chi,
+        noise=chi, r2star=np.arange(27000.0).reshape(chi.shape), reference={"offset": 0.01, "sd": 0.02},
+        regions=regions, agreement={"template_dice": 0.97, "coregistration_nmi": 1.2},
     )  # fmt: skip
     assert set(metrics) == set(metric_definitions())
     assert metrics["reference_offset_ppb"] == pytest.approx(10)
@@ -70,6 +71,52 @@ def test_without_atlas_the_fastest_decay_tells_the_sign():
     assert judge(alone | {"r2star_contrast_ppb": 70.0}).verdict == "PASS"
     # a calcification may decay fast, too: where the nuclei are known they decide
     assert judge(GOOD | {"r2star_contrast_ppb": -70.0}).verdict == "PASS"
+
+
+NO_NUCLEI = {name: value for name, value in GOOD.items() if name != "deep_grey_contrast_ppb"}
+
+
+@pytest.mark.parametrize(
+    ("found", "grade", "words"),
+    [
+        ({"chi_skewness": 2.5}, "PASS", ""),
+        ({"chi_skewness": -2.5}, "FAIL", "set --phase-sign +"),
+        ({"chi_skewness": -0.4}, "CHECK", "if veins are dark set --phase-sign +"),
+        ({"chi_skewness": 0.1}, "CHECK", "look at the χ map"),
+        ({"chi_skewness": -2.5, "r2star_contrast_ppb": -5.0}, "FAIL", "set --phase-sign +"),
+        # one of the two contradicts the other, as where there is a large calcification: no clear evidence
+        ({"chi_skewness": -2.5, "r2star_contrast_ppb": 60.0}, "CHECK", "if veins are dark"),
+        ({"chi_skewness": 2.5, "r2star_contrast_ppb": -60.0}, "CHECK", "if veins are dark"),
+        # a reconstruction that broke down fails, but tells nothing of the sign
+        ({"chi_skewness": -2.5, "chi_sd_ppb": 2000.0}, "FAIL", "look at the χ map for streaks"),
+        ({"chi_skewness": float("nan")}, "FAIL", "look at the χ map"),
+        ({"chi_skewness": -2.5, "deep_grey_contrast_ppb": 80.0}, "PASS", ""),
+    ],
+)
+def test_without_atlas_a_histogram_that_leans_the_wrong_way_tells_the_sign(found, grade, words):
+    verdict = judge(NO_NUCLEI | found, phase_sign=-1)
+    assert verdict.verdict == grade and words in " ".join(verdict.reasons)
+    if "chi_sd_ppb" in found:
+        assert not any("is inverted" in reason for reason in verdict.reasons)
+
+
+def test_skewness_is_that_of_the_trusted_inside():
+    """A law: exponential numbers have a skewness of 2; what lies at the rim or is not trusted takes no part."""
+    rng = np.random.default_rng(0)
+    brain = np.zeros((44, 44, 44), bool)
+    brain[2:-2, 2:-2, 2:-2] = True
+    chi = rng.exponential(0.02, brain.shape).astype(np.float32)
+    inner = np.zeros_like(brain)
+    inner[4:-4, 4:-4, 4:-4] = True
+    noise = np.full(chi.shape, 1e-3, np.float32)
+    chi[brain & ~inner], noise[20:24], chi[20:24] = -5, np.inf, -5
+    common = {"brain_mask": brain, "qsm_mask": brain, "voxel_size": (1, 1, 1), "noise": noise}
+    found = run_metrics(chi=chi, **common)["chi_skewness"]
+    assert found == pytest.approx(2, abs=0.15)
+    assert run_metrics(chi=-chi, **common)["chi_skewness"] == pytest.approx(-found, rel=1e-5)
+    few = np.zeros_like(brain)
+    few[2:14, 2:14, 2:14] = True
+    assert "chi_skewness" not in run_metrics(chi=chi, **common | {"qsm_mask": few})
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +160,34 @@ def test_a_head_with_inverted_phase_fails_with_and_without_atlas(scan, sign):
         assert sign * contrast > 30
         verdict = judge(metrics, whole_brain=False)
         blamed = [reason for reason in verdict.reasons if "--phase-sign -" in reason]
-        assert (verdict.verdict == "FAIL" and len(blamed) == 1) if sign < 0 else not blamed
+        assert (verdict.verdict == "FAIL" and blamed) if sign < 0 else not blamed
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("part", ["head", "slab"])
+def test_inverted_phase_of_a_single_echo_fails_without_atlas_and_without_r2star(scan, part, sign):
+    """Neither nuclei nor R2* tell the sign here; a slab of 20 mm has no voxel 8 mm inside its mask either."""
+    from qsmprep.qsm.background import remove_background
+    from qsmprep.qsm.fieldmap import fit_field
+    from qsmprep.qsm.inversion import invert
+    from qsmprep.qsm.unwrap import unwrap
+
+    voxel, te, echo = (3.0, 3.0, 3.0), scan.te[-1:], slice(-1, None)
+    mask = scan.mask.copy()
+    if part == "slab":
+        filled = np.flatnonzero(mask.any((0, 1)))
+        start = filled[len(filled) * 6 // 10] - 3
+        mask[..., :start] = mask[..., start + 7 :] = False
+    b0_dir = np.linalg.inv(scan.affine[:3, :3] / 3)[:, 2]
+    phase, magnitude = sign * scan.phase[..., echo], scan.magnitude[..., echo]
+    fit = fit_field(unwrap(phase, magnitude, mask, te), magnitude, mask, te, 3.0)
+    local, valid = remove_background(fit.field, mask, voxel, b0_dir, method="vsharp", noise=fit.noise)
+    chi = invert(local, valid, voxel, b0_dir, method="rts", noise=fit.noise)
+    metrics = run_metrics(brain_mask=mask, qsm_mask=valid, voxel_size=voxel, chi=chi, noise=fit.noise)
+    assert not {"r2star_contrast_ppb", "deep_grey_contrast_ppb"} & set(metrics)
+    verdict = judge(metrics, whole_brain=False)
+    blamed = [reason for reason in verdict.reasons if "--phase-sign -" in reason]
+    assert (verdict.verdict == "FAIL" and blamed) if sign < 0 else not blamed, metrics
 
 
 def nuclei_table(scan, chi, valid):

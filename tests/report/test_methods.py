@@ -91,3 +91,12 @@ def test_text_of_a_run_without_magnitude(text, run_entry):
     told = text(runs=[bare, run_entry("02")])
     assert "magnitude of the echoes (1 run)" in told and "Without magnitude, 1 run could not be registered" in told
     assert "No brain extraction" not in text(runs=[bare | {"mask": "/m.nii.gz"}])
+
+
+def test_phase_offset_is_claimed_for_runs_of_which_it_can_be_told_only(text, run_entry):
+    whole, two = run_entry("01"), run_entry("02") | {"bipolar": True}
+    two["echoes"] = two["echoes"][:2]
+    told = text(runs=[whole])
+    assert "removed with MCPC-3D-S" in told and "MCPC-3D-S (1 run)" not in told
+    assert "MCPC-3D-S (1 run)" in text(runs=[whole, two])
+    assert "MCPC-3D-S" not in text(runs=[two])

@@ -20,7 +20,9 @@ STAGES = {
     "inversion": ("inversion", parameters.INVERSION_METHODS),
     "relaxometry": ("r2star", parameters.RELAXOMETRY_METHODS),
 }
-ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read"}
+ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read", "twopass": "inversion"}
+# what else has to be asked for, on the command line and in the file
+SWITCHES = {"twopass": ("--two-pass", "two_pass = true\n")}
 CASES = [(table, key) for table, values in TABLES.items() for key in asdict(values)]
 WORDS = {"mode": "individual", "floor": "constant"}
 
@@ -68,16 +70,18 @@ def node_inputs(settings, run, table):
 def test_parameter_reaches_its_node(table, key, run, tmp_path):
     value = other(key, getattr(TABLES[table], key))
     choice = [f"--{stage_of(table)}", table] if stage_of(table) else []
+    option, line_of_file = SWITCHES.get(table, ("", ""))
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    line = parse(["/data", "/out", "participant", *choice, "--set", f"{table}.{key}={text}"])
+    line = parse(["/data", "/out", "participant", *choice, *option.split(), "--set", f"{table}.{key}={text}"])
     toml = tmp_path / "settings.toml"
     quoted = f'"{text}"' if isinstance(value, str) else text
-    chosen = f'{stage_of(table)} = "{table}"\n' if choice else ""
+    chosen = f'{stage_of(table)} = "{table}"\n' if choice else line_of_file
     toml.write_text(f"{chosen}[{table}]\n{key} = {quoted}\n")
     file = Settings.from_toml(toml, bids_dir=Path("/data"), out_dir=Path("/out"), analysis_level="participant")
     for settings in (line, file):
         inputs = node_inputs(settings, run, table)
-        assert inputs.params == asdict(TABLES[table]) | {key: value}
+        given = inputs.twopass if table == "twopass" else inputs.params
+        assert given == asdict(TABLES[table]) | {key: value}
         if choice:
             assert inputs.method == table
 
@@ -94,6 +98,8 @@ def test_every_table_belongs_to_a_node():
         ("weight=2", "expected TABLE.KEY=VALUE"),
         ("mtv.weight=heavy", "has to be a number; found 'heavy'"),
         ("mtv.weight=-1", "has to be above 0"),
+        ("two_pass.threshold=0.4", "Did you mean 'twopass'"),
+        ("twopass.threshold=1.5", "has to lie between 0 and 1"),
     ],
 )
 def test_wrong_assignments_are_explained(text, words):

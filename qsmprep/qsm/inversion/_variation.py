@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,24 +14,6 @@ from .._grid import Bool, Float, as_mask, as_volume, mask_box
 from .._weights import data_weight, field_noise, magnitude_weight, noise_level
 
 LEAST_NOISE = 1e-5  # [ppm], a tenth of what the quietest of fields has
-
-
-@numba.njit(parallel=True, cache=True, fastmath=True)
-def gradient_transposed(goal, out, spacing):  # type: ignore[no-untyped-def]
-    """∇ᵀ of a vector field (3, x, y, z), the adjoint of periodic forward differences."""
-    _, nx, ny, nz = goal.shape
-    sx, sy, sz = np.float32(1 / spacing[0]), np.float32(1 / spacing[1]), np.float32(1 / spacing[2])
-    for x in numba.prange(nx):
-        x0 = x - 1 if x > 0 else nx - 1
-        for y in range(ny):
-            y0 = y - 1 if y > 0 else ny - 1
-            for z in range(nz):
-                z0 = z - 1 if z > 0 else nz - 1
-                out[x, y, z] = (
-                    (goal[0, x0, y, z] - goal[0, x, y, z]) * sx
-                    + (goal[1, x, y0, z] - goal[1, x, y, z]) * sy
-                    + (goal[2, x, y, z0] - goal[2, x, y, z]) * sz
-                )
 
 
 class Problem:
