@@ -173,19 +173,6 @@ def test_works_without_magnitude_and_mask(sphere, head):
     assert error(combined.offset, offset, h.mask).std() < 0.05
 
 
-def test_result_is_the_same_for_any_number_of_threads(sphere, head):
-    import numba
-
-    h, te = head(), (0.004, 0.0072, 0.013, 0.0171)
-    phase, magnitude, *_ = acquisition(sphere, h, te, bipolar=True)
-    results, before = [], numba.get_num_threads()
-    for threads in {1, before}:
-        numba.set_num_threads(threads)
-        results.append(mcpc3ds(phase, magnitude, te, h.mask, bipolar=None).phase)
-    numba.set_num_threads(before)
-    assert np.array_equal(results[0], results[-1])
-
-
 # coils
 
 

@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import nibabel as nib
-import numba
 import numpy as np
 import pytest
 
@@ -194,17 +193,6 @@ def test_outside_the_mask_is_zero_and_voxels_without_signal_are_not_trusted():
     assert np.isfinite(fit.field).all() and np.isfinite(fit.residual).all() and not np.isnan(fit.noise).any()
     for volume in fit:
         assert not volume[~mask].any()
-
-
-@both
-def test_any_number_of_threads_gives_the_same_bits(method):
-    _, phase, magnitude = signal(noise=0.05)
-    found, threads = [], numba.get_num_threads()
-    for number in (1, threads):
-        numba.set_num_threads(number)
-        found.append(map_field(phase, magnitude, ALL, TE, B0, method=method))
-    numba.set_num_threads(threads)
-    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_unknown_method_is_refused():

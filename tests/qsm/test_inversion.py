@@ -1,27 +1,29 @@
+from dataclasses import asdict, fields
+
 import numpy as np
 import pytest
 
-from qsmprep.qsm.inversion import invert
+from qsmprep.parameters import Tables
+from qsmprep.qsm.constants import PHASE_PER_PPM
+from qsmprep.qsm.inversion import METHODS, invert
 
-GEOMETRIES = [
-    ((64, 64, 56), (1.0, 1.0, 1.0), (0.0, 0.0, 1.0)),
-    ((64, 64, 56), (1.0, 1.0, 1.0), (0.3, -0.5, 0.8)),
-    ((80, 80, 28), (0.8, 0.8, 2.0), (0.0, 0.34, 0.94)),
-]
-# error and deviation of the slope from 1, at a noise of 1 ppb on spheres of 60 to 180 ppb; with 2 mm slices, where the
-# surface of the spheres falls between voxels, the error may be 1.6 times as large
-LIMITS = {
-    "hdqsm": (0.24, 0.06),
-    "nltv": (0.27, 0.08),
-    "rts": (0.32, 0.05),
-    "tikhonov": (0.36, 0.15),
-    "tikhonov_iterative": (0.44, 0.13),
-    "tkd": (0.68, 0.13),
-    "tv": (0.31, 0.08),
+# the speed that twice the field needs, for the same path to twice the solution; non-linear methods wrap it at half the
+# phase, and the iterations of ndi fall with the square root of the noise
+DOUBLE = {
+    "hdqsm": {"gradient_step": 1 / 30},
+    "medi": {"gradient_step": 1 / 30, "phase_per_ppm": PHASE_PER_PPM / 2},
+    "ndi": {"iterations": 43, "phase_per_ppm": PHASE_PER_PPM / 2},
+    "nltv": {"gradient_step": 1 / 30, "phase_per_ppm": PHASE_PER_PPM / 2},
+    "rts": {"gradient_step": 0.04, "mu": 20.0},
+    "starqsm": {"gradient_step": 1 / 30, "weight_strong": 2e-2},  # what is strong is not a matter of noise
+    "tv": {"gradient_step": 1 / 30},
+    "whqsm": {"gradient_step": 1 / 30, "phase_per_ppm": PHASE_PER_PPM / 2},
 }
-METHODS = tuple(LIMITS)
-DOUBLE = {name: {"gradient_step": 1 / 30} for name in ("hdqsm", "nltv", "tv")}  # the speed of twice the field
-DOUBLE["rts"] = {"gradient_step": 0.04, "mu": 20.0}
+# relative to the squared dipole, so that more noise is more blur: how far twice the field falls short of twice χ
+BLURRED = {"tikhonov": 0.93, "tikhonov_iterative": 0.93, "ilsqr": 1.0}
+
+
+PARAMETERS = {f.name: asdict(f.default_factory()) for f in fields(Tables)}
 
 
 def noisy(h, sd=0.001):
@@ -31,18 +33,6 @@ def noisy(h, sd=0.001):
 def compare(found, truth, mask):
     a, b = found[mask] - found[mask].mean(), truth[mask] - truth[mask].mean()
     return np.linalg.norm(a - b) / np.linalg.norm(b), np.polyfit(b, a, 1)[0]
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("shape", "voxel_size", "b0_dir"), GEOMETRIES)
-def test_susceptibility_of_spheres_is_recovered(head, method, shape, voxel_size, b0_dir):
-    h = head(shape, voxel_size, b0_dir)
-    chi = invert(noisy(h), h.mask, voxel_size, b0_dir, method=method)
-    error, slope = compare(chi, h.chi, h.mask)
-    assert chi.dtype == np.float32
-    assert not chi[~h.mask].any()
-    assert error < LIMITS[method][0] * (1.6 if voxel_size[2] > 1 else 1)
-    assert slope == pytest.approx(1, abs=LIMITS[method][1])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -62,30 +52,60 @@ def test_sign_follows_the_field(head, method):
     assert chi[h.chi < -0.05].mean() < -0.03
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "mtv"])
 def test_strength_of_the_regularisation_follows_the_noise(head, method):
-    """Twice the field has twice the noise: were the regularisation to keep its weight, χ would be less than twice."""
+    """Twice the field has twice the noise: were the regularisation to keep its weight, χ would be less than twice.
+
+    (`mtv` counts a part of the noise that is the same for every field, and is left to the next tests.)
+    """
     h = head((48, 48, 48))
     field = noisy(h)
-    speed = dict(DOUBLE.get(method, {}))
     one = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method)
-    if method == "nltv":
-        speed["phase_per_ppm"] = 8.0
-    two = invert(2 * field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **speed)
-    if method.startswith("tikhonov"):  # the weight is relative to the squared dipole, so that more noise is more blur
-        assert compare(two, 2 * one, h.mask)[1] == pytest.approx(0.93, abs=0.05)
+    two = invert(2 * field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **DOUBLE.get(method, {}))
+    if method in BLURRED:
+        assert compare(two, 2 * one, h.mask)[1] == pytest.approx(BLURRED[method], abs=0.05)
     else:
         assert np.allclose(two, 2 * one, atol=1e-3)
+
+
+# what of the roughness is left where the noise is said to be five times as large; least squares hardly smooth in ilsqr
+@pytest.mark.parametrize(
+    ("method", "left"), [(m, {"ilsqr": 0.97}.get(m, 0.8)) for m in METHODS if m != "tkd"]
+)  # tkd does not look at the noise
+def test_noise_that_is_told_or_seen_decides_how_much_is_smoothed(head, method, left):
+    h = head((48, 48, 48))
+    field = noisy(h, 0.002)
+
+    def roughness(told=None):
+        noise = None if told is None else np.full(h.mask.shape, told, np.float32)
+        chi = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise)
+        return np.abs(np.diff(chi, axis=0))[h.mask[1:] & h.mask[:-1]].mean()
+
+    assert roughness(0.01) < left * roughness(0.002)
+    assert roughness() == pytest.approx(roughness(0.002), rel=0.02)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("tkd", "rts")])  # neither has such a weight
+def test_what_suits_little_noise_would_be_too_weak_for_four_times_as_much(head, method):
+    h = head((56, 56, 48))
+    field = noisy(h, 0.004)
+    own = PARAMETERS[method]
+    weak = {"iterations": 2 * own["iterations"]} if method == "ndi" else {"weight": own["weight"] / 4}
+    adapted, fixed = (
+        compare(invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **more), h.chi, h.mask)[0]
+        for more in ({}, weak)
+    )
+    assert fixed > (1.01 if method == "ilsqr" else 1.2) * adapted
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_default_holds_from_little_noise_to_much(head, method):
     h = head((56, 56, 48))
     errors = [compare(invert(noisy(h, sd), h.mask, (1, 1, 1), (0, 0, 1), method=method), h.chi, h.mask)[0]
-              for sd in (0.0005, 0.004)]  # fmt: skip
+              for sd in (0.0005, 0.001, 0.004)]  # fmt: skip
     truncated = compare(invert(noisy(h, 0.004), h.mask, (1, 1, 1), (0, 0, 1), method="tkd"), h.chi, h.mask)[0]
-    assert errors[0] < 1.25 * LIMITS[method][0]
-    assert errors[1] <= truncated
+    assert errors[0] < 1.2 * errors[1]
+    assert errors[2] <= (1 if method == "tkd" else 0.85) * truncated
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -122,7 +142,7 @@ def test_noise_tells_bad_field_values_from_good_ones(head, method):
     assert weighted < 1.3 * clean + 0.02
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("tkd", "tikhonov", "hdqsm")])
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("tkd", "tikhonov", "hdqsm", "medi")])
 def test_magnitude_tells_bad_field_values_from_good_ones(head, method):
     h = head()
     field, magnitude = noisy(h), np.ones((*h.mask.shape, 2), np.float32)

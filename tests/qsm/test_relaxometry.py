@@ -82,6 +82,30 @@ def test_floor_takes_the_bias_off_fast_decays(coils):
         assert abs(bias()) < 0.2 * abs(bias(floor="none"))
 
 
+@pytest.mark.parametrize("everywhere", [True, False], ids=["coils alike", "one coil receives"])
+def test_automatic_floor_of_eight_coils_takes_the_bias_off(everywhere):
+    """Tissue of 15 to 250/s: σ comes from its bright half, and the number of coils makes of it the floor of all."""
+    rng = np.random.default_rng(1)
+    te, sigma, coils = np.arange(1, 9) * 0.003, 8.0, 8
+    rate = np.linspace(15, 250, np.prod(SHAPE)).reshape(SHAPE)
+    signal = np.zeros((*SHAPE, te.size, coils))
+    decays = 500 * np.exp(-rate[..., None] * te)
+    if everywhere:
+        signal[:] = decays[..., None] / np.sqrt(coils)
+    else:
+        signal[..., 0] = decays
+    noise = rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape)
+    magnitude = np.sqrt((np.abs(signal + sigma * noise) ** 2).sum(-1))
+    fast = rate > 150
+
+    def bias(**params):
+        return (fit_r2star(magnitude, te, ALL, method="nonlinear", **params).r2star - rate)[fast].mean()
+
+    assert bias(floor="none") < -25
+    assert bias() < -15, "the floor of one coil is far too low"
+    assert abs(bias(coils=coils)) < 2
+
+
 def test_noise_of_the_channel_is_found():
     from qsmprep.qsm._grid import as_echo_times
     from qsmprep.qsm.relaxometry.nonlinear import channel_noise

@@ -10,6 +10,7 @@ from qsmprep.qsm._weights import (
     magnitude_weight,
     noise_level,
 )
+from qsmprep.qsm.inversion import METHODS, invert
 
 
 @pytest.mark.parametrize("sd", [0.0005, 0.002, 0.01])
@@ -42,6 +43,29 @@ def test_weights_of_noise_are_median_over_noise_at_most_one():
     assert np.allclose(weight[1, 0], (1, 0.5, 0, 1))
     assert not weight[0].any()
     assert np.array_equal(data_weight(None, mask), mask)
+
+
+def test_nothing_to_be_trusted_has_no_weights():
+    """Infinite noise throughout is refused; noise that tells nothing of the others leaves them at 1, and it at 0."""
+    mask = np.ones((4, 4, 4), bool)
+    mask[0] = False
+    noise = np.where(mask, np.inf, 0.001).astype(np.float32)
+    with pytest.raises(ValueError, match=r"no voxel of the mask .* infinite throughout"):
+        data_weight(noise, mask)
+    for nothing_said in (0, np.nan):
+        noise[1, 0, 0] = nothing_said
+        weight = data_weight(noise, mask)
+        assert weight[1, 0, 0] == 1 and weight.sum() == 1
+    with pytest.raises(ValueError, match="noise has shape"):
+        data_weight(noise[1:], mask)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_inversion_makes_anything_of_a_field_that_is_trusted_nowhere(head, method):
+    h = head((32, 32, 32))
+    noise = np.where(h.mask, np.inf, 0).astype(np.float32)
+    with pytest.raises(ValueError, match="infinite throughout"):
+        invert(h.local, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise)
 
 
 @pytest.mark.parametrize("given", [None, 0.0005, 0.004])

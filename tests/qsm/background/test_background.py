@@ -5,9 +5,16 @@ from scipy import ndimage
 from qsmprep.qsm.background import METHODS, remove_background
 
 ALONG_Z = (0.0, 0.0, 1.0)
-# how much of the field of outside sources may be left, and how far the local field may be off, both relative and rms
-LEFT = {"vsharp": 0.03, "sharp": 0.03, "resharp": 0.03, "ismv": 0.01, "lbv": 0.01, "pdf": 0.04}
-ERROR = {"vsharp": 0.40, "sharp": 0.35, "resharp": 0.35, "ismv": 0.35, "lbv": 0.45, "pdf": 0.45}
+# how much of the field of outside sources may be left, relative and rms: at 1 mm, and with slices of 2 mm, which make
+# spheres and stencils coarse (how far off the local field may be is in docs/methods.md, see test_stated_errors.py)
+LEFT = {
+    "vsharp": (0.0004, 0.0036),
+    "sharp": (0.0005, 0.011),
+    "resharp": (0.0005, 0.0085),
+    "ismv": (0.0004, 0.020),
+    "lbv": (0.0018, 0.0008),
+    "pdf": (0.0063, 0.0072),
+}
 GEOMETRIES = [
     ((64, 64, 56), (1.0, 1.0, 1.0), ALONG_Z),
     ((64, 64, 56), (1.0, 1.0, 1.0), (0.3, -0.5, 0.8)),
@@ -26,18 +33,7 @@ def test_field_of_sources_outside_vanishes(head, method, shape, voxel_size, b0_d
     local, valid = remove_background(h.background, h.mask, voxel_size, b0_dir, method=method)
     assert local.dtype == np.float32 and valid.dtype == bool
     assert not local[~valid].any() and not (valid & ~h.mask).any()
-    # slices of 2 mm make spheres and stencils coarse
-    assert rms(local[valid]) < LEFT[method] * rms(h.background[valid]) * (2.5 if voxel_size[2] > 1 else 1)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_field_of_sources_inside_survives(head, method):
-    h = head()
-    total = h.local + h.background
-    local, valid = remove_background(total, h.mask, (1, 1, 1), ALONG_Z, method=method)
-    assert rms((local - h.local)[valid]) < ERROR[method] * rms(h.local[valid])
-    slope = np.polyfit(h.local[valid], local[valid], 1)[0]
-    assert slope == pytest.approx(1, abs=0.2)
+    assert rms(local[valid]) < LEFT[method][voxel_size[2] > 1] * rms(h.background[valid])
 
 
 @pytest.mark.parametrize("method", METHODS)

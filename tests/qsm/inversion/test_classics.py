@@ -1,20 +1,12 @@
 """MEDI, NDI, STAR-QSM and iLSQR."""
 
-import numba
 import numpy as np
 import pytest
 
 from qsmprep.qsm.inversion import invert
 
 METHODS = ("medi", "ndi", "starqsm", "ilsqr")
-# relative rms error, and how far the slope may be from 1
-LIMITS = {"medi": (0.27, 0.1), "ndi": (0.75, 0.3), "starqsm": (0.3, 0.1), "ilsqr": (0.5, 0.2)}
 ALONG_Z = (0.0, 0.0, 1.0)
-GEOMETRIES = [
-    ((64, 64, 56), (1.0, 1.0, 1.0), ALONG_Z),
-    ((64, 64, 56), (1.0, 1.0, 1.0), (0.3, -0.5, 0.8)),
-    ((80, 80, 28), (0.8, 0.8, 2.0), (0.0, 0.34, 0.94)),
-]
 
 
 def noisy(h, sd=0.001):
@@ -24,17 +16,6 @@ def noisy(h, sd=0.001):
 def compare(found, truth, mask):
     a, b = found[mask] - found[mask].mean(), truth[mask] - truth[mask].mean()
     return np.linalg.norm(a - b) / np.linalg.norm(b), np.polyfit(b, a, 1)[0]
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("shape", "voxel_size", "b0_dir"), GEOMETRIES)
-def test_susceptibility_of_spheres_is_recovered(head, method, shape, voxel_size, b0_dir):
-    h = head(shape, voxel_size, b0_dir)
-    chi = invert(noisy(h), h.mask, voxel_size, b0_dir, method=method)
-    error, slope = compare(chi, h.chi, h.mask)
-    assert chi.dtype == np.float32 and not chi[~h.mask].any()
-    assert error < LIMITS[method][0] * (1.5 if voxel_size[2] > 1 else 1)
-    assert slope == pytest.approx(1, abs=LIMITS[method][1])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -51,20 +32,6 @@ def test_voxels_without_trust_do_not_streak(head, method):
     elsewhere[place] = False
     known_error = np.linalg.norm((known - clean)[elsewhere])
     assert known_error < 0.6 * np.linalg.norm((unknown - clean)[elsewhere])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_same_bits_for_any_number_of_threads(head, method):
-    h = head((40, 40, 40))
-    before = numba.get_num_threads()
-    try:
-        found = []
-        for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
-            numba.set_num_threads(threads)
-            found.append(invert(noisy(h), h.mask, (1, 1, 1), ALONG_Z, method=method))
-    finally:
-        numba.set_num_threads(before)
-    assert np.array_equal(*found)
 
 
 def test_whole_turns_cost_nothing(head):

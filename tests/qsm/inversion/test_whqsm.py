@@ -23,17 +23,6 @@ def compare(found, truth, mask):
 
 
 @pytest.mark.parametrize(("shape", "voxel_size", "b0_dir"), GEOMETRIES)
-def test_susceptibility_of_spheres_is_recovered(head, shape, voxel_size, b0_dir):
-    h = head(shape, voxel_size, b0_dir)
-    chi = whqsm(noisy(h), h.mask, voxel_size, b0_dir)
-    error, slope = compare(chi, h.chi, h.mask)
-    assert chi.dtype == np.float32 and not chi[~h.mask].any()
-    # mostly the surfaces of the spheres, whose analytic field at the centre of a thick voxel is not its mean
-    assert error < 0.27 * (1.6 if voxel_size[2] > 1 else 1)
-    assert slope == pytest.approx(1, abs=0.1)
-
-
-@pytest.mark.parametrize(("shape", "voxel_size", "b0_dir"), GEOMETRIES)
 def test_susceptibility_of_a_field_that_the_grid_can_hold_is_recovered(head, shape, voxel_size, b0_dir):
     h = head(shape, voxel_size, b0_dir)
     noise = np.random.default_rng(0).normal(0, 0.001, shape)
@@ -103,17 +92,6 @@ def test_whole_turns_cost_nothing(head):
     turned[30, 30, 30] += 2 * np.pi / 16
     plain = whqsm(noisy(h), h.mask, (1, 1, 1), ALONG_Z)
     assert np.abs(whqsm(turned, h.mask, (1, 1, 1), ALONG_Z) - plain)[h.mask].max() < 0.02
-
-
-def test_regularisation_follows_the_noise(head):
-    h = head((48, 48, 48))
-    field = noisy(h, 0.002)
-
-    def roughness(level):
-        chi = whqsm(field, h.mask, (1, 1, 1), ALONG_Z, noise=np.full(h.mask.shape, level, np.float32))
-        return np.abs(np.diff(chi, axis=0))[h.mask[1:] & h.mask[:-1]].mean()
-
-    assert roughness(0.01) < 0.7 * roughness(0.002)
 
 
 def test_wrong_input_is_refused(head):
