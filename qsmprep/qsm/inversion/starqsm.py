@@ -99,8 +99,9 @@ def starqsm(
     strong = solve(weight_strong, iterations_strong)
     strong *= problem.inside
     problem.field -= _field_of(strong, problem, sizes, b0_dir)
+    strong = strong[problem.corner].copy()  # without the padding: the second level needs the room
     rest = solve(effective_weight(weight, level), max_iterations)
-    rest += strong
+    rest[problem.corner] += strong
     return problem.result(rest)
 
 

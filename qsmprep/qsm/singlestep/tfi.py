@@ -97,18 +97,18 @@ def tfi(
     start, place = without_harmonic(
         total_field, mask, sizes, noise=noise, magnitude=magnitude, tolerance=start_tolerance
     )
-    error = np.full(place.shape, np.inf, np.float32)
     known = start.weight > 0
-    error[place.box][known] = np.float32(start.noise) / start.weight[known]
-    local = place.image(start.field)
-    del start
-    chi = mtv(
+    error = np.full(known.shape, np.inf, np.float32)
+    error[known] = np.float32(start.noise) / start.weight[known]
+    local = start.field
+    del start, known
+    inside = mtv(
         local,
-        mask,
+        place.mask,
         sizes,
         b0_dir,
         noise=error,
-        magnitude=magnitude,
+        magnitude=None if magnitude is None else np.asarray(magnitude)[place.box],
         weight=weight,
         outside_weight=outside_weight,
         edge_share=edge_share,
@@ -120,4 +120,5 @@ def tfi(
         pad_mm=pad_mm,
     )
     del local, error
+    chi = place.image(inside)
     return chi, field_in_mask(chi, place, sizes, b0_dir)

@@ -115,10 +115,8 @@ def test_edges_of_the_magnitude_keep_thin_vessels(head, method):
     assert 1.07 * plain < edged < 0.15
 
 
-def test_memory_stays_within_its_limit(head, method, monkeypatch, request):
+def test_memory_stays_within_its_limit(head, method, monkeypatch):
     """With what SciPy takes for an inverse transform out of sight: a copy of the spectrum."""
-    if method == "tfi":
-        request.applymarker(pytest.mark.xfail(reason="12.3 volumes", strict=True))
     transform = _fft.inverse
 
     def inverse(spectrum, grid):
