@@ -55,13 +55,13 @@ def test_every_field_is_stored_but_those_that_leave_no_trace(tmp_path):
 
 
 def test_later_sources_win(toml):
-    path = toml('unwrap = "romeo"\npreset = "fast"\ninversion = "tv"\n[rts]\nmu = 5.0\n')
+    path = toml('unwrap = "laplacian"\npreset = "fast"\ninversion = "tv"\n[rts]\nmu = 5.0\n')
     from_file = Settings.resolve({"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group"}, config=path)
-    assert (from_file.unwrap, from_file.inversion, from_file.rts.mu) == ("romeo", "tv", 5.0)
-    assert from_file.background == read_preset("fast")["background"]
-    given = {"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group", "inversion": "rts"}
+    assert (from_file.unwrap, from_file.inversion, from_file.rts.mu) == ("laplacian", "tv", 5.0)
+    assert from_file.relaxometry == read_preset("fast")["relaxometry"] != "loglinear"
+    given = {"bids_dir": "/d", "out_dir": "/o", "analysis_level": "group", "inversion": "tikhonov"}
     from_line = Settings.resolve(given, config=path, preset="fast")
-    assert (from_line.unwrap, from_line.inversion) == ("laplacian", "rts")
+    assert (from_line.unwrap, from_line.inversion) == ("romeo", "tikhonov")
 
 
 @pytest.mark.parametrize(
