@@ -411,7 +411,7 @@ class Ndi(Params):
     may_be_zero = ("regularization",)
 
     regularization: float = 1e-4
-    iterations: int = 30
+    iterations: int = 20
     pad_mm: float = 16.0
 
 
@@ -433,7 +433,7 @@ class Starqsm(Params):
 class Ilsqr(Params):
     """iLSQR: smoothness of the least squares, and where in k-space streaks are looked for."""
 
-    weight: float = 2e-5
+    weight: float = 2e-3
     threshold: float = 0.1
     edge_share: float = 0.3
     lsqr_iterations: int = 30

@@ -8,11 +8,11 @@ from qsmprep.qsm.constants import PHASE_PER_PPM
 from qsmprep.qsm.inversion import METHODS, invert
 
 # the speed that twice the field needs, for the same path to twice the solution; non-linear methods wrap it at half the
-# phase, and the iterations of ndi fall with the square root of the noise
+# phase, and the iterations of ndi fall as the noise grows
 DOUBLE = {
     "hdqsm": {"gradient_step": 1 / 30},
     "medi": {"gradient_step": 1 / 30, "phase_per_ppm": PHASE_PER_PPM / 2},
-    "ndi": {"iterations": 43, "phase_per_ppm": PHASE_PER_PPM / 2},
+    "ndi": {"iterations": 40, "phase_per_ppm": PHASE_PER_PPM / 2},
     "nltv": {"gradient_step": 1 / 30, "phase_per_ppm": PHASE_PER_PPM / 2},
     "rts": {"gradient_step": 0.04, "mu": 20.0},
     "starqsm": {"gradient_step": 1 / 30, "weight_strong": 2e-2},  # what is strong is not a matter of noise
@@ -68,11 +68,9 @@ def test_strength_of_the_regularisation_follows_the_noise(head, method):
         assert np.allclose(two, 2 * one, atol=1e-3)
 
 
-# what of the roughness is left where the noise is said to be five times as large; least squares hardly smooth in ilsqr
-@pytest.mark.parametrize(
-    ("method", "left"), [(m, {"ilsqr": 0.97}.get(m, 0.8)) for m in METHODS if m != "tkd"]
-)  # tkd does not look at the noise
-def test_noise_that_is_told_or_seen_decides_how_much_is_smoothed(head, method, left):
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "tkd"])  # tkd does not look at the noise
+def test_noise_that_is_told_or_seen_decides_how_much_is_smoothed(head, method):
+    """What of the roughness is left where the noise is said to be five times as large."""
     h = head((48, 48, 48))
     field = noisy(h, 0.002)
 
@@ -81,7 +79,7 @@ def test_noise_that_is_told_or_seen_decides_how_much_is_smoothed(head, method, l
         chi = invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, noise=noise)
         return np.abs(np.diff(chi, axis=0))[h.mask[1:] & h.mask[:-1]].mean()
 
-    assert roughness(0.01) < left * roughness(0.002)
+    assert roughness(0.01) < 0.8 * roughness(0.002)
     assert roughness() == pytest.approx(roughness(0.002), rel=0.02)
 
 
@@ -95,7 +93,7 @@ def test_what_suits_little_noise_would_be_too_weak_for_four_times_as_much(head, 
         compare(invert(field, h.mask, (1, 1, 1), (0, 0, 1), method=method, **more), h.chi, h.mask)[0]
         for more in ({}, weak)
     )
-    assert fixed > (1.01 if method == "ilsqr" else 1.2) * adapted
+    assert fixed > (1.1 if method == "ilsqr" else 1.2) * adapted
 
 
 @pytest.mark.parametrize("method", METHODS)

