@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
     rows = [f"alone|{stage}|{name}|{head}" for head in (heads if given.all_heads else heads[:1])
             for stage, name in algorithms(("background", "inversion", "singlestep"))]  # fmt: skip
     rows += [f"preset|{name}|{head}" for head in heads for name in presets() if head in PRESETS.get(name, heads)]
+    rows.append(f"whole|256 x 256 x 192|{heads[0]}")
     if given.phantom128.exists():
         rows += [f"speed|{stage}|{name}" for stage, name in algorithms(SPEED_STAGES)]
     else:
@@ -96,7 +97,7 @@ def run_row(row: str, given: argparse.Namespace) -> None:
     if stored(row, given) is not None:
         return
     head = row.split("|")[-1]
-    if row.split("|")[0] in ("alone", "preset"):
+    if row.split("|")[0] in ("alone", "preset", "whole"):
         run_row(f"head|{head}", given)
     command = [sys.executable, str(Path(__file__)), "--work-dir", str(given.work_dir), "--phantom128",
                str(given.phantom128), "--row", row]  # fmt: skip
@@ -110,7 +111,9 @@ def run_row(row: str, given: argparse.Namespace) -> None:
 
 def measure_row(parts: list[str], given: argparse.Namespace) -> dict[str, Any]:
     """One row's figures, in this process."""
-    measured = {"alone": alone, "preset": preset, "speed": speed, "head": make_head}[parts[0]](*parts[1:], given)
+    measured = {"alone": alone, "preset": preset, "whole": whole, "speed": speed, "head": make_head}[parts[0]](
+        *parts[1:], given
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return measured | {"peak_gb": peak}
 
@@ -170,6 +173,28 @@ def preset(name: str, head_name: str, given: argparse.Namespace) -> dict[str, fl
     head = load_head(head_name, given.work_dir)
     (chi, valid), seconds = twice(lambda: reconstruct(head, settings))
     return metrics.scores(chi, valid, head) | {"seconds": seconds}
+
+
+def whole(grid: str, head_name: str, given: argparse.Namespace) -> dict[str, float]:
+    """The default from raw phase to χ on a grid of a whole field of view: seconds, and memory with the echoes in it."""
+    from heads import load_head
+
+    from qsmprep.settings import Settings
+
+    settings = Settings.resolve({"bids_dir": "/data", "out_dir": "/out", "analysis_level": "participant"})
+    head, rng = load_head(head_name, given.work_dir), np.random.default_rng(0)
+    shape = [int(n) for n in grid.split("x")]
+    margin = [(0, n - have) for n, have in zip(shape, head["mask"].shape, strict=True)]
+    noise = [*margin, (0, 0)]
+    wide = {key: head[key] for key in ("te", "b0", "voxel_size", "b0_dir")}
+    wide["mask"] = np.pad(head["mask"], margin)
+    outside = ~np.pad(np.ones(head["mask"].shape, bool), margin)
+    for key, top in (("mag", float(head["mag"].mean()) / 20), ("phase", np.pi)):
+        wide[key] = np.pad(head.pop(key), noise)
+        wide[key][outside] = rng.uniform(0 if key == "mag" else -top, top, (int(outside.sum()), len(wide["te"])))
+    del head, outside
+    _, seconds = twice(lambda: reconstruct(wide, settings))
+    return {"seconds": seconds}
 
 
 def reconstruct(head: dict[str, Any], settings: Any) -> tuple[Any, Any]:
@@ -276,6 +301,15 @@ def truth_table(results: dict[str, dict[str, Any]], kind: str) -> str:
     return "\n".join(lines)
 
 
+def whole_table(results: dict[str, dict[str, Any]]) -> str:
+    """The rows `whole|...` as Markdown."""
+    lines = ["| grid | head | seconds | peak GB |", "|---|---|---|---|"]
+    for row, result in results.items():
+        if row.startswith("whole|"):
+            lines.append(f"| {' | '.join(row.split('|')[1:])} | {result['seconds']:.1f} | {result['peak_gb']:.2f} |")
+    return "\n".join(lines)
+
+
 def speed_table(results: dict[str, dict[str, Any]]) -> str:
     """The rows `speed|...` as Markdown, beside the peers' figures."""
     peers = tomllib.loads((HERE / "peers.toml").read_text())
@@ -300,6 +334,7 @@ def write_readme(results: dict[str, dict[str, Any]]) -> None:
     tables = {
         "alone": truth_table(results, "alone"),
         "presets": truth_table(results, "preset"),
+        "whole": whole_table(results),
         "speed": speed_table(results),
     }
     for mark, table in tables.items():

@@ -85,9 +85,13 @@ def forward(volume: Float, grid: Sequence[int] | None = None) -> Spectrum:
 
 
 def inverse(spectrum: Spectrum, grid: Sequence[int]) -> Float:
-    """Complex-to-real transform back to `grid`. The spectrum may be overwritten."""
+    """Complex-to-real transform back to `grid`. The spectrum is overwritten.
+
+    In two steps, the first of them in place: at once it would take a copy of the spectrum, a volume, and longer.
+    """
     library, more = _library()
-    volume: Float = library.irfftn(spectrum, s=tuple(grid), workers=workers(), overwrite_x=True, **more)
+    lines = library.ifftn(spectrum, axes=(0, 1), workers=workers(), overwrite_x=True, **more)
+    volume: Float = library.irfft(lines, n=grid[2], axis=2, workers=workers(), **more)
     return volume
 
 

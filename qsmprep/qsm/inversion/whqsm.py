@@ -61,7 +61,7 @@ def _split_source(laplacian, v, inside, weight, penalty, relax):  # type: ignore
 
 
 class _WithHarmonic(Splitting):
-    """A splitting with a second unknown: a field whose Laplacian is small in the mask. Twelve volumes at the peak."""
+    """A splitting with a second unknown: a field whose Laplacian is small in the mask. At most twelve volumes."""
 
     def __init__(self, problem: Problem, *args: Any, harmonic_weight: float, mu_harmonic: float, **more: Any) -> None:
         super().__init__(problem, *args, **more)

@@ -51,7 +51,7 @@ def _excess(wrapped, smooth, inside):  # type: ignore[no-untyped-def]
 def _solve(laplacian: Float, scale: tuple[float, ...]) -> Float:
     """The volume of mean 0 with this discrete Laplacian and no slope across its edges."""
     workers = _fft.workers()
-    spectrum = fft.dctn(laplacian, type=2, workers=workers)
+    spectrum = fft.dctn(laplacian, type=2, workers=workers, overwrite_x=True)
     axes = [
         np.float32(s) * (2 * np.cos(np.pi * np.arange(n) / n) - 2).astype(np.float32)
         for n, s in zip(laplacian.shape, scale, strict=True)
@@ -60,7 +60,7 @@ def _solve(laplacian: Float, scale: tuple[float, ...]) -> Float:
     eigenvalues[0, 0, 0] = 1
     spectrum /= eigenvalues
     spectrum[0, 0, 0] = 0
-    return fft.idctn(spectrum, type=2, workers=workers)
+    return fft.idctn(spectrum, type=2, workers=workers, overwrite_x=True)
 
 
 def unwrap_laplacian(
