@@ -37,8 +37,8 @@ class Stage:
 class Splitting:
     """χ, split into its gradient and its field, on the padded grid of a problem.
 
-    Ten padded volumes at the peak: three of the gradient, one of the field, the problem's field and weights, half of the
-    dipole and its scratch, two spectra or what they come from, and one that is transformed.
+    Ten padded volumes at the peak: three of the gradient, one of the field, the problem's field and weights, half of
+    the dipole and its scratch, two spectra or what they come from, and one that is transformed.
     """
 
     def __init__(
