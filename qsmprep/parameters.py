@@ -122,12 +122,18 @@ class NonlinearFit(LinearFit):
 
 @dataclass(frozen=True)
 class Vsharp(Params):
-    """V-SHARP: kernel radii and their step [mm], threshold of the truncated deconvolution."""
+    """V-SHARP: kernel radii and their step [mm], threshold of the truncated deconvolution.
+
+    And how far the background is continued into the rim [mm]; 0 gives the rim up.
+    """
+
+    may_be_zero = ("extend_mm",)
 
     radius_max_mm: float = 12.0
     radius_min_mm: float = 1.0
     step_mm: float = 1.0
     threshold: float = 0.05
+    extend_mm: float = 0.0
 
     def check(self, table: str) -> None:
         if self.radius_min_mm > self.radius_max_mm:

@@ -48,6 +48,7 @@ def warm(size: int = 28) -> list[str]:
         fit = fieldmap.map_field(unwrapped, magnitude, brain, te, b0, voxel, method=name)
         ran.append(name)
     noise = np.where(radius < 2, np.float32(np.inf), fit.noise)  # what is not trusted is filled in by kernels, too
+    background.remove_background(fit.field, brain, voxel, b0_dir, extend_mm=3.0)
     for name in background.METHODS:
         local, valid = background.remove_background(fit.field, brain, voxel, b0_dir, method=name, noise=noise)
         ran.append(name)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _fft
 from .._grid import Bool, Float
+from ._extend import extend
 from ._spheres import Region, mean_spectrum, sphere
 
 DIRECT = 520
@@ -62,6 +63,7 @@ def vsharp(
     radius_min_mm: float = 1.0,
     step_mm: float = 1.0,
     threshold: float = 0.05,
+    extend_mm: float = 0.0,
 ) -> tuple[Float, Bool]:
     """Remove the background field with spherical mean values of varying radius (V-SHARP).
 
@@ -82,12 +84,15 @@ def vsharp(
         Largest and smallest radius and the step between them. A radius below one voxel becomes one voxel.
     threshold : float
         Spatial frequencies of which the spheres leave less than this share are set to 0.
+    extend_mm : float [mm]
+        More than 0: the rim in which no sphere fits is kept. Its background is continued from the known one within this
+        reach, which has to hold two voxels or more (3 suits voxels of 1 mm, 5 those of 2 mm).
 
     Returns
     -------
     local_field : (x, y, z) float32 array [ppm], 0 outside `valid`
     valid : (x, y, z) bool array
-        Where the smallest sphere fits: the mask for the dipole inversion.
+        Where the smallest sphere fits, and with `extend_mm` nearly the whole mask: that for the dipole inversion.
 
     Raises
     ------
@@ -130,4 +135,6 @@ def vsharp(
     high_pass_spectrum = _fft.forward(high_pass, grid)
     high_pass_spectrum *= undone
     local = _fft.inverse(high_pass_spectrum, grid)[: total.shape[0], : total.shape[1], : total.shape[2]]
+    if extend_mm > 0:
+        local, valid = extend(np.ascontiguousarray(local), total, region.inside, valid, sizes, extend_mm)
     return region.result(local, valid)
