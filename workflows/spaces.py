@@ -34,7 +34,7 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
 
     Inputs
     ------
-    reference, brain_mask, qsm_mask, chi, r2star : on the acquired grid
+    reference, brain_mask, qsm_mask, chi, r2star, noise : on the acquired grid
     from_template : transforms
 
     Outputs
@@ -42,7 +42,8 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
     table : TSV file
     """
     inputs = Node(
-        IdentityInterface(["reference", "brain_mask", "qsm_mask", "chi", "r2star", "from_template"]), name="inputnode"
+        IdentityInterface(["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "from_template"]),
+        name="inputnode",
     )
     labels = Node(Resample(in_file=str(atlas.image), interpolation="label"), name="labels", mem_gb=1.5)
     table = Node(RegionTable(lookup=str(atlas.labels)), name="table", mem_gb=1.0)
@@ -65,7 +66,7 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
     wf.connect([
         (inputs, labels, [("reference", "reference"), ("from_template", "transforms")]),
         (labels, table, [("out_file", "labels")]),
-        (inputs, table, [("qsm_mask", "mask"), *((f, f) for f in measured)]),
+        (inputs, table, [("qsm_mask", "mask"), ("noise", "noise"), *((f, f) for f in measured)]),
         (labels, draw, [("out_file", "labels")]),
         (inputs, draw, [("brain_mask", "mask"), ("chi", "chi")]),
         (draw, save_drawing, [("figure", "in_file")]),
