@@ -43,6 +43,32 @@ class RegionTable(StageInterface):
         return runtime
 
 
+class TextureTableInput(InputSpec):
+    labels = File(exists=True, mandatory=True)
+    lookup = File(exists=True, mandatory=True, desc="TSV with index and name")
+    mask = File(exists=True, mandatory=True, desc="where χ is valid")
+    chi = File(exists=True, mandatory=True, desc="[ppm]")
+    params = traits.Dict(usedefault=True, desc="keyword arguments of `texture_table`")
+
+
+class TextureTable(StageInterface):
+    """Texture of χ per region."""
+
+    input_spec, output_spec = TextureTableInput, RegionTableOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_table
+        from ..regions import read_labels, texture_table
+
+        given = self.inputs
+        table = texture_table(
+            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size_of(given.labels),
+            load(given.chi), **given.params,
+        )  # fmt: skip
+        write_table(self._out(runtime, "table", ".tsv"), table)
+        return runtime
+
+
 class QualityNumbersInput(InputSpec):
     brain_mask = File(exists=True, mandatory=True)
     qsm_mask = File(exists=True, mandatory=True)
