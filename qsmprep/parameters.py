@@ -474,6 +474,14 @@ class Mask(Params):
             raise UsageError(f"{table}.quality_threshold is {self.quality_threshold}; it has to lie between 0 and 1.")
 
 
+@dataclass(frozen=True)
+class Texture(Params):
+    """Texture per region: width of a grey level of χ [ppb], distance between the voxels of a pair [mm]."""
+
+    bin_width_ppb: float = 10.0
+    distance_mm: float = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tables:
     """One table of parameters an algorithm, under the algorithm's name."""
@@ -510,6 +518,7 @@ class Tables:
     loglinear: Loglinear = field(default_factory=Loglinear)
     arlo: Arlo = field(default_factory=Arlo)
     nonlinear: Nonlinear = field(default_factory=Nonlinear)
+    texture: Texture = field(default_factory=Texture)
 
 
 def table_of(cls: type) -> str:

@@ -159,13 +159,13 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
     """Regional numbers on the acquired grid and maps in template space."""
     echoes, recon, anat = wf.get_node("echoes"), wf.get_node("recon"), wf.get_node("anat")
     to_template, from_template = wf.get_node("to_template"), wf.get_node("from_template")
-    measured = [f for f in ("chi", "r2star") if f in maps_of(run)]
+    measured = ["brain_mask", "qsm_mask", "noise", *(f for f in ("chi", "r2star") if f in maps_of(run))]
     for number, atlas in enumerate(atlases_of(settings)):
         regions = init_regions_wf(run, settings, atlas)
         wf.connect([
             (echoes, regions, [("outputnode.reference", "inputnode.reference")]),
             (from_template, regions, [("out", "inputnode.from_template")]),
-            (recon, regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in ("brain_mask", "qsm_mask", *measured)]),
+            (recon, regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
         ])  # fmt: skip
         if number == 0:
             wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from nipype.interfaces.utility import IdentityInterface, Merge
@@ -12,9 +13,9 @@ from qsmprep.bids.derivatives import derivative_path, sidecar
 from qsmprep.bids.model import Run
 from qsmprep.interfaces.figures import DrawLabels, DrawRegistration
 from qsmprep.interfaces.outputs import SaveFile
-from qsmprep.interfaces.regions import RegionTable
+from qsmprep.interfaces.regions import RegionTable, TextureTable
 from qsmprep.interfaces.space import Resample, SaveTransform
-from qsmprep.regions import column_definitions
+from qsmprep.regions import column_definitions, texture_definitions
 from qsmprep.settings import Settings
 
 from .outputs import MAPS, maps_of, save_figure, save_map
@@ -34,7 +35,7 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
 
     Inputs
     ------
-    reference, brain_mask, qsm_mask, chi, r2star : on the acquired grid
+    reference, brain_mask, qsm_mask, chi, r2star, noise : on the acquired grid
     from_template : transforms
 
     Outputs
@@ -42,7 +43,8 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
     table : TSV file
     """
     inputs = Node(
-        IdentityInterface(["reference", "brain_mask", "qsm_mask", "chi", "r2star", "from_template"]), name="inputnode"
+        IdentityInterface(["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "from_template"]),
+        name="inputnode",
     )
     labels = Node(Resample(in_file=str(atlas.image), interpolation="label"), name="labels", mem_gb=1.5)
     table = Node(RegionTable(lookup=str(atlas.labels)), name="table", mem_gb=1.0)
@@ -59,13 +61,22 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
     meta = sidecar(settings, sources=run.files, description=f"χ and R2* per region of the atlas {atlas.name}")
     save_table = Node(SaveFile(out_path=str(stats_path), sidecar=column_definitions() | meta), name="save_table",
                       run_without_submitting=True)  # fmt: skip
+    texture = Node(TextureTable(lookup=str(atlas.labels), params=asdict(settings.texture)), name="texture", mem_gb=1.0)
+    texture_path = derivative_path(settings.out_dir, run.entities, "dseg", extension=".tsv", desc="texture", **seg)
+    meta = sidecar(settings, sources=run.files, description=f"Texture of χ per region of the atlas {atlas.name}")
+    columns = texture_definitions(settings.texture.bin_width_ppb, settings.texture.distance_mm)
+    save_texture = Node(SaveFile(out_path=str(texture_path), sidecar=columns | meta), name="save_texture",
+                        run_without_submitting=True)  # fmt: skip
     save_drawing = save_figure(run, settings, f"atlas{atlas.name}")
     wf = Workflow(name=f"seg_{atlas.name}")
     measured = [f for f in ("chi", "r2star") if f in maps_of(run)]
     wf.connect([
         (inputs, labels, [("reference", "reference"), ("from_template", "transforms")]),
         (labels, table, [("out_file", "labels")]),
-        (inputs, table, [("qsm_mask", "mask"), *((f, f) for f in measured)]),
+        (inputs, table, [("qsm_mask", "mask"), ("noise", "noise"), *((f, f) for f in measured)]),
+        (labels, texture, [("out_file", "labels")]),
+        (inputs, texture, [("qsm_mask", "mask"), ("chi", "chi")]),
+        (texture, save_texture, [("table", "in_file")]),
         (labels, draw, [("out_file", "labels")]),
         (inputs, draw, [("brain_mask", "mask"), ("chi", "chi")]),
         (draw, save_drawing, [("figure", "in_file")]),

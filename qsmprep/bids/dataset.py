@@ -28,6 +28,7 @@ DESCRIPTIONS = {
     "desc-paramagnetic": "Paramagnetic part of the susceptibility (iron)",
     "desc-diamagnetic": "Diamagnetic part of the susceptibility (myelin, calcium)",
     "desc-preproc": "Ready for further processing: bias corrected, or combined over echoes",
+    "desc-texture": "Texture of the susceptibility per region; the JSON beside it defines every column",
     "desc-stats": "Numbers per region of the segmentation; the JSON beside it defines every column",
     "desc-qc": "Quality numbers with a verdict",
     "desc-mean": "Mean over participants",
@@ -45,6 +46,7 @@ from the dataset in `{bids_dir}`. Research use only, not for diagnosis.
 - `*_desc-brain_mask`, `*_desc-qsm_mask`: brain, and where the susceptibility is valid.
 - `*_seg-<atlas>_dseg.nii.gz` and `.tsv`: atlas labels on the gradient echo's grid.
 - `*_seg-<atlas>_desc-stats_dseg.tsv`: numbers per region; the JSON defines every column.
+- `*_seg-<atlas>_desc-texture_dseg.tsv`: texture of the susceptibility per region.
 - `sub-*/[ses-*/]fmap/`: total and local field [Hz].
 - `*_space-<template>_res-<n>_*`: the same in template space; `*_xfm.*`: the transforms.
 - `group/`: tables and maps over participants.

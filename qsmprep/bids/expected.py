@@ -69,6 +69,7 @@ def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: S
     names += [path("mask", space=space, res=1, desc=desc) for desc in ("brain", "qsm")]
     for seg in segmentations(settings):
         names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
+        names.append(path("dseg", ".tsv", seg=seg, desc="texture"))
     ways = [("GRE", space), (space, "GRE"), *([("GRE", "T1w")] if run.t1w else [])]
     return names + [path("xfm", ".h5", from_=start, to=end, mode="image") for start, end in ways]
 

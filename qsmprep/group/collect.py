@@ -215,7 +215,7 @@ def long_columns(columns: Iterable[str]) -> dict[str, dict[str, str]]:
         "region": "Name of the region",
         "hemisphere": "L: the person's left, R: right, n/a: neither",
         "statistic": "Which number of the region; defined in the JSON beside *_desc-stats_dseg.tsv",
-        "value": "The number: chi_* in ppm, r2star_* in 1/s, volume_mm3 in mm³, coverage as a fraction",
+        "value": "The number: in the unit that the JSON beside each regional table gives for its statistic",
     }
     return {
         column: {"Description": meanings.get(column, f"BIDS entity {SHORT_KEYS.get(column, column)}-, n/a if absent")}

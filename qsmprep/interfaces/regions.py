@@ -16,6 +16,7 @@ class RegionTableInput(InputSpec):
     mask = File(exists=True, mandatory=True, desc="where the maps are valid")
     chi = File(exists=True, mandatory=True, desc="[ppm]")
     r2star = File(exists=True, desc="[1/s]")
+    noise = File(exists=True, desc="of the field [ppm], infinite where it is not to be trusted")
 
 
 class RegionTableOutput(TraitedSpec):
@@ -23,7 +24,7 @@ class RegionTableOutput(TraitedSpec):
 
 
 class RegionTable(StageInterface):
-    """Mean, median, spread of χ and R2* per region."""
+    """Numbers per region: χ, R2*, size, surroundings."""
 
     input_spec, output_spec = RegionTableInput, RegionTableOutput
 
@@ -35,8 +36,35 @@ class RegionTable(StageInterface):
         voxel_size = voxel_size_of(given.labels)
         maps = {"chi": load(given.chi), "r2star": load(given.r2star)}
         table = region_table(
-            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size, maps
-        )
+            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size, maps,
+            noise=load(given.noise),
+        )  # fmt: skip
+        write_table(self._out(runtime, "table", ".tsv"), table)
+        return runtime
+
+
+class TextureTableInput(InputSpec):
+    labels = File(exists=True, mandatory=True)
+    lookup = File(exists=True, mandatory=True, desc="TSV with index and name")
+    mask = File(exists=True, mandatory=True, desc="where χ is valid")
+    chi = File(exists=True, mandatory=True, desc="[ppm]")
+    params = traits.Dict(usedefault=True, desc="keyword arguments of `texture_table`")
+
+
+class TextureTable(StageInterface):
+    """Texture of χ per region."""
+
+    input_spec, output_spec = TextureTableInput, RegionTableOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_table
+        from ..regions import read_labels, texture_table
+
+        given = self.inputs
+        table = texture_table(
+            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size_of(given.labels),
+            load(given.chi), **given.params,
+        )  # fmt: skip
         write_table(self._out(runtime, "table", ".tsv"), table)
         return runtime
 

@@ -9,19 +9,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import ndimage
 
-DEFINITION_VERSION = "1"
+from .statistics import SIGNED, SPREAD, UNITLESS, left_minus_right, mean_of, rim_distance, ring, ring_box
 
-# statistic -> what it is; of the voxels of a region that lie inside the mask
-STATISTICS = {
-    "mean": "Arithmetic mean",
-    "median": "Median",
-    "sd": "Standard deviation (of the sample: n - 1)",
-    "mad": "Median absolute deviation from the median, not scaled to the normal distribution",
-    "p5": "5th percentile (linear interpolation)",
-    "p95": "95th percentile (linear interpolation)",
-}
+DEFINITION_VERSION = "2"
+"""Of the numbers' definitions; it goes up whenever one is changed or added."""
+
 MAPS = {"chi": ("susceptibility χ", "ppm"), "r2star": ("R2*", "1/s")}
+# columns that look at more than the values of one region
+WIDER = {
+    "chi_total": ("Total susceptibility: mean times volume of the n_voxels voxels", "ppm*mm^3"),
+    "chi_left_minus_right": ("Mean on the left minus mean on the right; the same in both rows", "ppm"),
+    "chi_asymmetry": (
+        "Left minus right over the mean of both; not given where either is within 20 ppb of 0 or their signs differ",
+        "1",
+    ),
+    "chi_ring_contrast": (
+        "Mean minus the mean of what lies 2 to 5 mm around the region, inside the mask and in no other region",
+        "ppm",
+    ),
+    "rim_distance": ("Mean distance of the n_voxels voxels to the rim of the mask", "mm"),
+    "outlier_fraction": (
+        "Fraction of the n_voxels voxels whose field is not to be trusted (infinite noise of the field map)",
+        "1",
+    ),
+}
 
 
 def column_definitions() -> dict[str, dict[str, str]]:
@@ -35,14 +48,16 @@ def column_definitions() -> dict[str, dict[str, str]]:
         "coverage": {"Description": "n_voxels as a fraction of all voxels of the region", "Units": "1"},
     }
     for prefix, (what, units) in MAPS.items():
-        for statistic, text in STATISTICS.items():
+        for statistic, (_, text) in SPREAD.items():
             described = f"{text} of {what} over the n_voxels voxels; zeros count"
-            columns[f"{prefix}_{statistic}"] = {
-                "Description": described,
-                "Units": units,
-                "DefinitionVersion": DEFINITION_VERSION,
-            }
-    return columns
+            columns[f"{prefix}_{statistic}"] = _defined(described, "1" if statistic in UNITLESS else units)
+        if prefix == "chi":
+            columns |= {f"chi_{name}": _defined(text, unit) for name, (_, text, unit) in SIGNED.items()}
+    return columns | {name: _defined(text, unit) for name, (text, unit) in WIDER.items()}
+
+
+def _defined(text: str, units: str) -> dict[str, str]:
+    return {"Description": text, "Units": units, "DefinitionVersion": DEFINITION_VERSION}
 
 
 def read_labels(path: Path | str) -> pd.DataFrame:
@@ -73,6 +88,8 @@ def region_table(
     mask: NDArray[np.bool_],
     voxel_size: Sequence[float],
     maps: Mapping[str, NDArray[np.floating[Any]] | None],
+    *,
+    noise: NDArray[np.floating[Any]] | None = None,
 ) -> pd.DataFrame:
     """Size, coverage and statistics of every region of `lookup`, also of those that no voxel belongs to.
 
@@ -86,6 +103,8 @@ def region_table(
     voxel_size : 3 floats [mm]
     maps : {"chi": (x, y, z) array [ppm], "r2star": (x, y, z) array [1/s]}
         A map that is None gives columns without values.
+    noise : (x, y, z) array [ppm], optional
+        Of the field, infinite where it is not to be trusted.
 
     Returns
     -------
@@ -96,7 +115,7 @@ def region_table(
     ValueError
         If the shapes differ.
     """
-    for name, values in {"mask": mask, **maps}.items():
+    for name, values in {"mask": mask, "noise": noise, **maps}.items():
         if values is not None and values.shape != labels.shape:
             raise ValueError(f"labels have shape {labels.shape}, {name} has {values.shape}")
     indices = lookup["index"].to_numpy(int)
@@ -111,13 +130,44 @@ def region_table(
     voxels = _voxels_of(inside, indices)
     for prefix in MAPS:
         values = maps.get(prefix)
-        columns = [_spread(values.ravel()[v]) if values is not None and v.size else _UNKNOWN for v in voxels]
-        for number, statistic in enumerate(STATISTICS):
-            table[f"{prefix}_{statistic}"] = [column[number] for column in columns]
+        flat = None if values is None else values.ravel()
+        taken = [None if flat is None else flat[v].astype(np.float64) for v in voxels]
+        wanted = {name: function for name, (function, _) in SPREAD.items()}
+        if prefix == "chi":
+            wanted |= {name: function for name, (function, *_) in SIGNED.items()}
+        for name, function in wanted.items():
+            table[f"{prefix}_{name}"] = [np.nan if v is None or not v.size else function(v) for v in taken]
+    size_mm3 = float(np.prod(np.asarray(voxel_size, float)))
+    table["chi_total"] = table["chi_mean"] * known * size_mm3
+    sides = left_minus_right(list(table["name"]), list(table["hemisphere"]), table["chi_mean"].to_numpy(float))
+    table["chi_left_minus_right"], table["chi_asymmetry"] = sides
+    table["chi_ring_contrast"] = table["chi_mean"] - _around(labels, inside, indices, mask, voxel_size, maps.get("chi"))
+    depth = rim_distance(mask, voxel_size).ravel()
+    table["rim_distance"] = [mean_of(depth[v].astype(np.float64)) for v in voxels]
+    wild = None if noise is None else ~np.isfinite(noise).ravel()
+    table["outlier_fraction"] = [np.nan if wild is None else mean_of(wild[v].astype(np.float64)) for v in voxels]
     return table
 
 
-_UNKNOWN = (np.nan,) * len(STATISTICS)
+def _around(
+    labels: NDArray[np.integer[Any]],
+    inside: NDArray[np.integer[Any]],
+    indices: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    voxel_size: Sequence[float],
+    chi: NDArray[np.floating[Any]] | None,
+) -> NDArray[np.float64]:
+    """Mean χ of the ring around each region; NaN where there is none."""
+    free = mask & (labels == 0)
+    means = np.full(len(indices), np.nan)
+    boxes = ndimage.find_objects(inside)
+    for row, index in enumerate(indices):
+        if chi is None or index > len(boxes) or boxes[index - 1] is None:
+            continue
+        box = ring_box(boxes[index - 1], inside.shape, voxel_size)
+        near = ring(inside[box] == index, voxel_size) & free[box]
+        means[row] = mean_of(chi[box][near].astype(np.float64))
+    return means
 
 
 def _voxels_of(labels: NDArray[np.integer[Any]], indices: NDArray[np.int64]) -> list[NDArray[np.intp]]:
@@ -129,12 +179,3 @@ def _voxels_of(labels: NDArray[np.integer[Any]], indices: NDArray[np.int64]) -> 
     return [
         order[np.searchsorted(sorted_labels, i, "left") : np.searchsorted(sorted_labels, i, "right")] for i in indices
     ]
-
-
-def _spread(values: NDArray[np.floating[Any]]) -> tuple[float, ...]:
-    """The statistics of `STATISTICS`, in their order."""
-    values = values.astype(np.float64)
-    p5, median, p95 = np.percentile(values, [5, 50, 95])
-    sd = values.std(ddof=1) if values.size > 1 else np.nan
-    mad = np.median(np.abs(values - median))
-    return tuple(float(v) for v in (values.mean(), median, sd, mad, p5, p95))

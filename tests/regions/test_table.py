@@ -85,3 +85,59 @@ def test_faulty_tables_of_labels_are_explained(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_labels(path)
     assert str(path) in str(caught.value)
+
+
+def test_numbers_of_skewed_values_are_those_of_their_definitions():
+    """Hand-computed: -20, 0, 10, 60, 70, 80, 90, 100, 110, 200 ppb."""
+    values = np.array([-20, 0, 10, 60, 70, 80, 90, 100, 110, 200]) / 1000
+    labels = np.ones((10, 1, 1), np.int32)
+    lookup = pd.DataFrame({"index": [1], "name": ["SN"], "hemisphere": ["n/a"]})
+    chi = values.reshape(labels.shape)
+    noise = np.where(np.arange(10) < 3, np.inf, 0.001).reshape(labels.shape)
+    row = region_table(labels, lookup, np.ones(labels.shape, bool), (1, 2, 3), {"chi": chi}, noise=noise).iloc[0]
+    deviation = values - 0.07
+    m2, m3, m4 = (np.mean(deviation**k) for k in (2, 3, 4))
+    expected = {
+        "chi_mean": 0.07, "chi_trimmed_mean": 0.52 / 8, "chi_p1": -0.0182, "chi_p99": 0.1919,
+        "chi_positive_mean": 0.72 / 8, "chi_negative_mean": -0.02, "chi_below_70ppb": 0.4,
+        "chi_high_mean": 0.41 / 3, "chi_total": 0.07 * 60, "outlier_fraction": 0.3,
+        "chi_skewness": np.sqrt(90) / 8 * m3 / m2**1.5,
+        "chi_kurtosis": 9 / (8 * 7) * (11 * m4 / m2**2 - 3 * 9),
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert row[name] == pytest.approx(value, abs=1e-9), name
+    assert np.isnan(row["chi_left_minus_right"])
+
+
+def test_sides_are_compared_and_ratios_kept_from_zero():
+    labels = np.zeros((12, 4, 1), np.int32)
+    for index, x in ((1, 0), (101, 2), (2, 4), (102, 6), (3, 8)):
+        labels[x : x + 2] = index
+    value = {1: 0.12, 101: 0.08, 2: 0.01, 102: 0.05, 3: 0.2}
+    chi = sum(v * (labels == i) for i, v in value.items())
+    lookup = pd.DataFrame(
+        {"index": [1, 101, 2, 102, 3], "name": ["a", "a", "b", "b", "c"], "hemisphere": ["L", "R", "L", "R", "L"]}
+    )
+    table = region_table(labels, lookup, np.ones(labels.shape, bool), (1, 1, 1), {"chi": chi})
+    assert table["chi_left_minus_right"].tolist()[:4] == pytest.approx([0.04, 0.04, -0.04, -0.04])
+    assert table["chi_asymmetry"].tolist()[:2] == pytest.approx([0.4, 0.4])
+    assert table["chi_asymmetry"][2:].isna().all(), "10 ppb is too near to 0, and c has one side"
+    assert np.isnan(table["chi_left_minus_right"][4])
+
+
+def test_ring_is_tissue_around_a_region_in_mm():
+    """A ball in a shell of its own: the ring sees what is 2 to 5 mm away, along coarse slices as well."""
+    x, y, z = np.meshgrid(np.arange(-15, 16), np.arange(-15, 16), np.arange(-14, 15, 2), indexing="ij")
+    r = np.sqrt(x**2 + y**2 + z**2)
+    labels = (r < 5).astype(np.int32)
+    lookup = pd.DataFrame({"index": [1], "name": ["GPe"], "hemisphere": ["L"]})
+    chi = np.where(r < 5, 0.1, np.where(r < 6, 5.0, np.where(r < 11, 0.02, 7.0)))  # partial volumes and far away
+    mask = x < 12
+    row = region_table(labels, lookup, mask, (1, 1, 2), {"chi": chi}).iloc[0]
+    assert row["chi_ring_contrast"] == pytest.approx(0.08)
+    depth = np.minimum.reduce([12 - x, 16 + x, 16 - np.abs(y), 16 - np.abs(z)])  # the volume's edge is a rim, too
+    assert row["rim_distance"] == pytest.approx(depth[r < 5].mean())
+    other = np.where((r >= 6) & (x > 0), 2, labels)  # another region is no ring
+    chi = np.where(other == 2, 9.0, chi)
+    row = region_table(other.astype(np.int32), lookup, mask, (1, 1, 2), {"chi": chi}).iloc[0]
+    assert row["chi_ring_contrast"] == pytest.approx(0.08)

@@ -20,7 +20,7 @@ STAGES = {
     "inversion": ("inversion", parameters.INVERSION_METHODS),
     "relaxometry": ("r2star", parameters.RELAXOMETRY_METHODS),
 }
-ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read", "twopass": "inversion"}
+ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read", "twopass": "inversion", "texture": "texture"}
 # what else has to be asked for, on the command line and in the file
 SWITCHES = {"twopass": ("--two-pass", "two_pass = true\n")}
 CASES = [(table, key) for table, values in TABLES.items() for key in asdict(values)]
@@ -60,7 +60,10 @@ def stage_of(table):
 
 def node_inputs(settings, run, table):
     from qsmprep.workflows.recon import init_echoes_wf, init_recon_wf
+    from qsmprep.workflows.spaces import atlases_of, init_regions_wf
 
+    if table == "texture":
+        return init_regions_wf(run, settings, atlases_of(settings)[0]).get_node("texture").inputs
     name = ALWAYS.get(table) or STAGES[stage_of(table)][0]
     build = init_echoes_wf if table == "coils" else init_recon_wf
     return build(run, settings).get_node(name).inputs
