@@ -108,6 +108,7 @@ class Settings(Tables):
     field_strength: float | None = None
     phase_sign: int = 1
     normalization: bool = True
+    multi_contrast: bool = True
     output_spaces: tuple[str, ...] = OUTPUT_SPACES
     atlas: Path | None = None
     atlas_labels: Path | None = None

@@ -13,7 +13,7 @@ from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.masks import ReferencePriors
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import QualityNumbers
-from qsmprep.interfaces.space import Resample
+from qsmprep.interfaces.space import RefineNuclei, Resample
 from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
@@ -121,7 +121,7 @@ def _add_anatomy(wf: Workflow, run: Run, settings: Settings) -> None:
         (anat, to_template, [("to_template", "in1")]),
         (anat, from_template, [("from_template", "in2")]),
     ])  # fmt: skip
-    agreements = Node(Merge(2), name="agreements", run_without_submitting=True)
+    agreements = Node(Merge(3 if settings.multi_contrast else 2), name="agreements", run_without_submitting=True)
     wf.connect([
         (anat, agreements, [("agreement", "in1")]),
         (agreements, wf.get_node("quality_numbers"), [("out", "agreement")]),
@@ -159,6 +159,8 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
     """Regional numbers on the acquired grid and maps in template space."""
     echoes, recon, anat = wf.get_node("echoes"), wf.get_node("recon"), wf.get_node("anat")
     to_template, from_template = wf.get_node("to_template"), wf.get_node("from_template")
+    _add_reference_priors(wf, settings, from_template)  # χ is not known before its reference
+    to_template, from_template = _add_nuclei_stage(wf, run, settings, to_template, from_template)
     measured = ["brain_mask", "qsm_mask", "noise", *(f for f in ("chi", "r2star") if f in maps_of(run))]
     for number, atlas in enumerate(atlases_of(settings)):
         regions = init_regions_wf(run, settings, atlas)
@@ -169,7 +171,6 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
         ])  # fmt: skip
         if number == 0:
             wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")
-    _add_reference_priors(wf, settings, from_template)
     template = init_template_wf(run, settings)
     wf.connect([
         (echoes, template, [("outputnode.reference", "inputnode.reference")]),
@@ -177,9 +178,36 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> None:
         (to_template, template, [("out", "inputnode.to_template")]),
         (recon, template, [(f"outputnode.{f}", f"inputnode.{f}") for f in ("brain_mask", "qsm_mask", *maps_of(run))]),
     ])  # fmt: skip
-    for chained, source, target in ((to_template, "GRE", settings.template), (from_template, settings.template, "GRE")):
-        save = save_transform(run, settings, f"save_{chained.name}", source, target)
+    for chained, way, source, target in (
+        (to_template, "to_template", "GRE", settings.template),
+        (from_template, "from_template", settings.template, "GRE"),
+    ):
+        save = save_transform(run, settings, f"save_{way}", source, target)
         wf.connect(chained, "out", save, "transforms")
+
+
+def _add_nuclei_stage(
+    wf: Workflow, run: Run, settings: Settings, to_template: Node, from_template: Node
+) -> tuple[Node, Node]:
+    """The chains between gradient echo and template, lengthened by what χ tells of the deep nuclei."""
+    if not settings.multi_contrast:
+        return to_template, from_template
+    nuclei = Node(RefineNuclei(seed=settings.random_seed), name="nuclei", mem_gb=1.5)
+    ways = [Node(IdentityInterface(["out"]), name=f"{way}_nuclei") for way in ("to_template", "from_template")]
+    wf.connect([
+        (to_template, nuclei, [("out", "to_template")]),
+        (from_template, nuclei, [("out", "from_template")]),
+        (wf.get_node("recon"), nuclei, [("outputnode.chi", "chi")]),
+        (nuclei, ways[0], [("to_template", "out")]),
+        (nuclei, ways[1], [("from_template", "out")]),
+        (nuclei, wf.get_node("agreements"), [("agreement", "in3")]),
+    ])  # fmt: skip
+    if run.t1w is not None:
+        wf.connect([
+            (wf.get_node("anat"), nuclei, [("image", "t1w")]),
+            (wf.get_node("coreg"), nuclei, [("outputnode.from_t1w", "t1w_to_image")]),
+        ])  # fmt: skip
+    return ways[0], ways[1]
 
 
 def _add_reference_priors(wf: Workflow, settings: Settings, from_template: Node) -> None:

@@ -221,6 +221,12 @@ def _space() -> list[GroupedOption]:
         ),
         _option(
             SPACE,
+            "--multi-contrast/--no-multi-contrast",
+            default=True,
+            help="Match the deep nuclei of the template to χ (with the T1w) once χ is known.",
+        ),
+        _option(
+            SPACE,
             "--output-spaces",
             cls=ListOption,
             default=OUTPUT_SPACES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from nipype.interfaces.base import Directory, File, InputMultiObject, OutputMultiObject, TraitedSpec, traits
 
 from .base import InputSpec, StageInterface
@@ -71,6 +72,37 @@ class RegisterRigid(StageInterface):
         self._results["inverse"] = [str(path) for path in found.inverse]
         agreement = coregistration_agreement(moving, fixed, Path(given.fixed_mask), found.forward)
         write_json(self._out(runtime, "agreement", ".json"), agreement)
+        return runtime
+
+
+class RefineInput(InputSpec):
+    chi = File(exists=True, mandatory=True, desc="[ppm]")
+    from_template = InputMultiObject(File(exists=True), mandatory=True, desc="transforms, template to χ's grid")
+    to_template = InputMultiObject(File(exists=True), mandatory=True, desc="and back")
+    t1w = File(exists=True, desc="the person's T1w")
+    t1w_to_image = InputMultiObject(File(exists=True), desc="transforms, T1w to χ's grid")
+    seed = traits.Int(0, usedefault=True)
+
+
+class RefineNuclei(StageInterface):
+    """Match the template's deep nuclei to χ, and lengthen the chains by what is found."""
+
+    input_spec, output_spec = RefineInput, NormalizeOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_json
+        from ..space.multicontrast import refine_nuclei
+
+        given = self.inputs
+        t1w = Path(given.t1w) if given.t1w else None
+        found = refine_nuclei(
+            Path(given.chi), [Path(p) for p in given.from_template], Path(runtime.cwd), t1w=t1w,
+            t1w_to_image=[Path(p) for p in given.t1w_to_image or []], seed=given.seed,
+        )  # fmt: skip
+        self._results["from_template"] = [*map(str, found.from_template), *given.from_template]
+        self._results["to_template"] = [*given.to_template, *map(str, found.to_template)]
+        numbers = {} if np.isnan(found.shift_mm) else {"nuclei_shift_mm": found.shift_mm}
+        write_json(self._out(runtime, "agreement", ".json"), numbers)
         return runtime
 
 

@@ -52,6 +52,10 @@ _DEFINITIONS = {
     ),
     "deep_grey_coverage_min": ("Least coverage of an iron-rich nucleus by the mask for χ", "1"),
     "coregistration_nmi": ("Normalised mutual information of gradient echo and T1w after rigid registration", "1"),
+    "nuclei_shift_mm": (
+        "Mean distance by which χ moved the deep nuclei from where T1w or magnitude had put them",
+        "mm",
+    ),
     "template_dice": ("Dice overlap of the brain mask carried to template space with the template's mask", "1"),
 }
 

@@ -308,6 +308,11 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
     )
     if bare:
         text += f"Without magnitude, {_runs(bare)} could not be registered. "
+    if settings.get("multi_contrast", True):
+        text += (
+            "The deep nuclei of the template were then matched to χ "
+            f"{'and the T1-weighted image together ' if through else ''}by local cross-correlation [@hanspach2017]. "
+        )
     if settings.get("atlas"):
         return text + f"Regions come from the label image {Path(str(settings['atlas'])).name}, given by the user."
     return text + (
