@@ -36,7 +36,7 @@ def test_every_metric_returned_is_defined(arrays):
     metrics = run_metrics(
         brain_mask=brain, qsm_mask=qsm, voxel_size=(3, 3, 3), chi=chi, local_field=chi, quality=chi, residual=chi,
         noise=chi, r2star=np.arange(27000.0).reshape(chi.shape), reference={"offset": 0.01, "sd": 0.02},
-        regions=regions, agreement={"template_dice": 0.97, "coregistration_nmi": 1.2},
+        regions=regions, agreement={"template_dice": 0.97, "coregistration_nmi": 1.2, "nuclei_shift_mm": 1.0},
     )  # fmt: skip
     assert set(metrics) == set(metric_definitions())
     assert metrics["reference_offset_ppb"] == pytest.approx(10)
