@@ -30,6 +30,8 @@ from .parameters import (
 ANALYSIS_LEVELS = ("participant", "group")
 REFERENCES = ("brain", "csf", "wm", "none")
 OUTPUT_SPACES = ("MNI152NLin2009cAsym",)
+SKULL_STRIP_METHODS = ("ants", "deepbet", "synthstrip", "precomputed", "quality")
+STOP_AFTER = ("none", "mask")
 PRESET_DIR = Path(__file__).parent / "data" / "presets"
 
 # what a settings file never holds: how the file itself was found, and modes that leave no results behind
@@ -92,12 +94,14 @@ class Settings(Tables):
     reports_only: bool = False
     write_graph: bool = False
     clean_workdir: bool = False
+    stop_after: str = "none"
     verbose: int = 0
     random_seed: int = 0
     # where settings come from
     config: Path | None = None
     preset: str = "default"
     # reconstruction
+    skull_strip: str = "ants"
     unwrap: str = "romeo"
     fieldmap: str = "nonlinear_fit"
     background: str = "vsharp"
@@ -115,6 +119,8 @@ class Settings(Tables):
 
     def __post_init__(self) -> None:
         _choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
+        _choice("--skull-strip", self.skull_strip, SKULL_STRIP_METHODS)
+        _choice("--stop-after", self.stop_after, STOP_AFTER)
         _choice("--unwrap", self.unwrap, UNWRAP_METHODS)
         _choice("--fieldmap", self.fieldmap, FIELDMAP_METHODS)
         _choice("--background", self.background, BACKGROUND_METHODS)
@@ -139,6 +145,11 @@ class Settings(Tables):
             raise UsageError(
                 f"--reference {self.reference} finds its region by registration to the template, and nothing is "
                 "registered with --no-normalization. Choose --reference brain or none."
+            )
+        if self.skull_strip == "deepbet" and not self.normalization:
+            raise UsageError(
+                "--skull-strip deepbet finds the brain on the T1w image, from where it comes to the gradient echo by "
+                "registration, and nothing is registered with --no-normalization. Choose synthstrip or quality."
             )
         set_ = object.__setattr__  # the dataclass is frozen from here on
         for f in fields(self):

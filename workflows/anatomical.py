@@ -5,24 +5,26 @@ from __future__ import annotations
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
-from qsmprep.interfaces.masks import ExtractBrain
+from qsmprep.interfaces.masks import ExtractBrain, ExtractByProgram, TakeMask
 from qsmprep.interfaces.space import Normalize, RegisterRigid, Resample
+from qsmprep.mask.extract import find_synthstrip
 from qsmprep.settings import Settings
 
 ANAT_FIELDS = ("image", "brain_mask", "to_template", "from_template", "agreement")
 
 
-def init_anat_wf(settings: Settings, name: str, *, masked: bool = False) -> Workflow:
+def init_anat_wf(settings: Settings, name: str, *, method: str = "ants", normalize: bool = True) -> Workflow:
     """Brain mask and registration to the template, of a T1w or, where there is none, of a gradient-echo magnitude.
 
     Parameters
     ----------
-    masked : a brain mask is given as an input instead of being found
+    method : what finds the brain: "ants", "deepbet", "synthstrip", or "given" for a mask that is an input
+    normalize : False leaves out the registration, and with it the last three outputs
 
     Inputs
     ------
     image : whole head
-    brain_mask : only if `masked`
+    brain_mask : only if it is given
 
     Outputs
     -------
@@ -32,21 +34,27 @@ def init_anat_wf(settings: Settings, name: str, *, masked: bool = False) -> Work
     """
     inputs = Node(IdentityInterface(["image", "brain_mask"]), name="inputnode")
     out = Node(IdentityInterface(list(ANAT_FIELDS)), name="outputnode")
-    normalize = Node(Normalize(seed=settings.random_seed), name="normalization", mem_gb=2.0)
     wf = Workflow(name=name)
-    wf.connect([
-        (inputs, normalize, [("image", "in_file")]),
-        (inputs, out, [("image", "image")]),
-        (normalize, out, [(f, f) for f in ("to_template", "from_template", "agreement")]),
-    ])  # fmt: skip
-    if masked:
-        wf.connect([(inputs, normalize, [("brain_mask", "mask")]), (inputs, out, [("brain_mask", "brain_mask")])])
+    wf.connect(inputs, "image", out, "image")
+    if method == "given":
+        brain = Node(TakeMask(), name="brain_mask", mem_gb=1.0)
+        wf.connect(inputs, "image", brain, "like")
+        wf.connect(inputs, "brain_mask", brain, "in_file")
+    else:
+        finder = ExtractBrain(seed=settings.random_seed) if method == "ants" else ExtractByProgram(method=method)
+        if method == "synthstrip":  # found here: on another machine of a cluster PATH may differ
+            finder.inputs.program = find_synthstrip() or ""
+        # a network holds activations of a whole head
+        brain = Node(finder, name="brain_extraction", mem_gb=2.0 if method == "ants" else 8.0)
+        wf.connect(inputs, "image", brain, "in_file")
+    wf.connect(brain, "mask", out, "brain_mask")
+    if not normalize:
         return wf
-    brain = Node(ExtractBrain(seed=settings.random_seed), name="brain_extraction", mem_gb=2.0)
+    register = Node(Normalize(seed=settings.random_seed), name="normalization", mem_gb=2.0)
     wf.connect([
-        (inputs, brain, [("image", "in_file")]),
-        (brain, normalize, [("mask", "mask"), ("transforms", "start")]),
-        (brain, out, [("mask", "brain_mask")]),
+        (inputs, register, [("image", "in_file")]),
+        (brain, register, [("mask", "mask"), *([("transforms", "start")] if method == "ants" else [])]),
+        (register, out, [(f, f) for f in ("to_template", "from_template", "agreement")]),
     ])  # fmt: skip
     return wf
 

@@ -10,11 +10,12 @@ from typing import Any
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
-from qsmprep.bids.derivatives import derivative_path, sidecar
+from qsmprep.bids.derivatives import bids_uri, derivative_path, sidecar
 from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Run
 from qsmprep.interfaces.figures import DrawHistogram, DrawMap, DrawMask, DrawPhase
-from qsmprep.interfaces.outputs import CheckConsensus, SaveFile, SaveMap
+from qsmprep.interfaces.outputs import CheckConsensus, SaveFile, SaveMap, SaveMask
+from qsmprep.mask.extract import program_of
 from qsmprep.parameters import Nonlinear
 from qsmprep.qsm.constants import GAMMA_BAR
 from qsmprep.report.figures import figure_path
@@ -63,8 +64,22 @@ def field_metadata(run: Run, settings: Settings) -> dict[str, Any]:
         "AlternatingSlicesAxis": run.alternating_axis,
         "Unwrapping": _told(settings, settings.unwrap),
         "FieldMapping": _told(settings, settings.fieldmap),
+        "SkullStripping": skull_stripping(run, settings),
         "Notes": list(run.notes),
     }
+
+
+def skull_stripping(run: Run, settings: Settings) -> dict[str, Any]:
+    """How the brain was found: for the sidecars. What became of the mask, its stage adds."""
+    given = run.mask or run.t1w_mask
+    told: dict[str, Any] = {"Method": run.skull_strip, "Asked": settings.skull_strip}
+    if run.skull_strip == "quality":
+        return told | {"Image": "phase quality" + (" and magnitude" if has_magnitude(run) else "")}
+    if run.skull_strip == "precomputed":
+        told |= {"Mask": bids_uri(str(given), settings), "ReplacedByUser": run.mask_replaced}
+    else:
+        told |= program_of(run.skull_strip)
+    return told | {"Image": "T1w" if run.t1w and run.mask is None else "gradient echo"}
 
 
 def relaxometry_parameters(run: Run, settings: Settings) -> dict[str, Any]:
@@ -121,11 +136,12 @@ def init_maps_wf(run: Run, settings: Settings, name: str = "maps") -> Workflow:
     ------
     the outputs of `init_recon_wf`
     """
-    csf = ("csf_mask",) if settings.reference == "csf" else ()
-    names = [*maps_of(run), "chi_meta", "brain_mask", "qsm_mask", *csf]
+    stops = settings.stop_after == "mask"
+    csf = ("csf_mask",) if settings.reference == "csf" and not stops else ()
+    names = [*maps_of(run), "chi_meta", "mask_meta", "brain_mask", "qsm_mask", *csf]
     inputs = Node(IdentityInterface(names), name="inputnode")
     wf = Workflow(name=name)
-    for field in maps_of(run):
+    for field in () if stops else maps_of(run):
         suffix, units, text = MAPS[field]
         how = recon_metadata(run, settings) if field == "chi" else relaxometry_metadata(run, settings)
         meta = {"units": units, "skull_stripped": True, "description": text, **how}
@@ -137,11 +153,27 @@ def init_maps_wf(run: Run, settings: Settings, name: str = "maps") -> Workflow:
                              run_without_submitting=True)  # fmt: skip
             wf.connect([(inputs, consensus, [("chi_meta", "meta")]), (consensus, node, [("meta", "meta")])])
     for field in ("brain_mask", "qsm_mask", *csf):
-        entities, text = MASKS[field]
-        mask_meta = {"description": text, "Type": "Brain" if field == "brain_mask" else "ROI"}
-        node = save_map(run, settings, field, "mask", extra=entities, meta=mask_meta, dtype="uint8")
+        node = _save_mask(run, settings, field)
         wf.connect(inputs, field, node, "in_file")
+        if field != "csf_mask":
+            wf.connect(inputs, "mask_meta", node, "meta")
     return wf
+
+
+def _save_mask(run: Run, settings: Settings, field: str) -> Node:
+    entities, text = MASKS[field]
+    meta = {"description": text, "Type": "Brain" if field == "brain_mask" else "ROI"}
+    if field != "csf_mask":
+        meta["SkullStripping"] = skull_stripping(run, settings)
+    if field == "qsm_mask" and settings.stop_after == "mask":
+        meta["description"] = "Brain with a usable phase; written before background removal (--stop-after mask)"
+    path = derivative_path(settings.out_dir, run.entities, "mask", **entities)
+    sources = [*run.files, *(given for given in (run.mask, run.t1w_mask) if given and field != "csf_mask")]
+    save = SaveMask(
+        out_path=str(path), sidecar=sidecar(settings, sources=sources, **meta), dtype="uint8",
+        keep_image=run.mask_replaced and field == "brain_mask", like=str(run.files[0]),
+    )  # fmt: skip
+    return Node(save, name=field, mem_gb=0.5)
 
 
 # what the fits over the echoes leave, beside χ and R2*: input -> desc, units, what it is
@@ -220,7 +252,7 @@ def init_figures_wf(run: Run, settings: Settings, name: str = "figures") -> Work
     ------
     the outputs of `init_recon_wf`, `phase` (x, y, z, echo) and `magnitude` (one 3-D image)
     """
-    csf = settings.reference == "csf"
+    stops, csf = settings.stop_after == "mask", settings.reference == "csf"
     names = ["magnitude", "phase", *MASKS, "total_field", "local_field", *MAPS]
     inputs = Node(IdentityInterface(names), name="inputnode")
     wf = Workflow(name=name)
@@ -231,6 +263,8 @@ def init_figures_wf(run: Run, settings: Settings, name: str = "figures") -> Work
         wf.connect([(inputs, node, links), (node, save, [("figure", "in_file")])])
 
     add("mask", DrawMask(), [("magnitude", "magnitude"), ("brain_mask", "mask"), ("qsm_mask", "qsm_mask")])
+    if stops:
+        return wf
     add("phase", DrawPhase(te=list(run.te)), [("phase", "phase"), ("brain_mask", "mask")])
     for field, what, options in _DRAWN:
         if field in ("total_field", "local_field", *maps_of(run)):

@@ -10,7 +10,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.expected import has_magnitude
 from qsmprep.bids.model import Run
-from qsmprep.interfaces.masks import CsfMask, QsmMask
+from qsmprep.interfaces.masks import CsfMask, QsmMask, ScoreMask
 from qsmprep.interfaces.recon import (
     FitField,
     FitR2star,
@@ -65,6 +65,49 @@ def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workfl
     return wf
 
 
+RECON_FIELDS = (
+    *("brain_mask", "qsm_mask", "mask_meta", "mask_numbers", "total_field", "residual", "noise", "local_field"),
+    *("chi", "chi_meta", "r2star", "t2star", "s0", "csf_mask"),
+)
+
+
+def init_masks_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow:
+    """Brain mask and QSM mask: where the reconstruction begins, and where it ends with `--stop-after mask`.
+
+    Inputs
+    ------
+    magnitude, phase, reference, quality, meta : from `init_echoes_wf`
+    brain_mask : on the same grid; not set where only the phase quality is to find the mask
+    priors : of the reference regions; not used here
+
+    Outputs
+    -------
+    brain_mask, qsm_mask
+    mask_meta : what was done to them, for the sidecars
+    mask_numbers : JSON file that says how good they are
+    """
+    fields = ["magnitude", "phase", "reference", "quality", "meta", "brain_mask", "priors"]
+    inputs = Node(IdentityInterface(fields), name="inputnode")
+    out = Node(IdentityInterface(list(RECON_FIELDS)), name="outputnode")
+    params = asdict(settings.mask)
+    mask = Node(QsmMask(params=params, keep=run.skull_strip == "precomputed"), name="qsm_mask", mem_gb=_gb(run, 3))
+    score = Node(ScoreMask(params=params), name="mask_score", mem_gb=_gb(run, 3))
+    wf = Workflow(name=name)
+    wf.connect([
+        (inputs, mask, [("brain_mask", "brain_mask"), ("quality", "quality"), ("reference", "magnitude")]),
+        (inputs, mask, [("meta", "earlier")]),
+        (inputs, score, [("quality", "quality")]),
+        (mask, score, [("brain_mask", "brain_mask"), ("qsm_mask", "qsm_mask"), ("record", "record")]),
+        (mask, out, [("brain_mask", "brain_mask"), ("qsm_mask", "qsm_mask"), ("record", "mask_meta")]),
+        (score, out, [("numbers", "mask_numbers")]),
+    ])  # fmt: skip
+    if has_magnitude(run):
+        wf.connect(inputs, "reference", score, "magnitude")
+    else:
+        mask.inputs.trust_magnitude = False
+    return wf
+
+
 def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow:
     """QSM mask, phase offset, unwrapping, total field, local field, χ, reference, R2*.
 
@@ -76,13 +119,13 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
 
     Outputs
     -------
-    brain_mask, qsm_mask, total_field [ppm], residual [rad], noise [ppm], local_field [ppm], chi [ppm], chi_meta,
-    r2star [1/s], t2star [s], s0, csf_mask; fields, noise and residuals are written at once
+    those of `init_masks_wf`, but the QSM mask is what background removal leaves; total_field [ppm], residual [rad],
+    noise [ppm], local_field [ppm], chi [ppm], chi_meta, r2star [1/s], t2star [s], s0, csf_mask; fields, noise and
+    residuals are written at once
     """
     te, dipole = list(run.te), {"b0_dir": tuple(run.b0_dir)}
-    fields = ["magnitude", "phase", "reference", "quality", "meta", "brain_mask", "priors"]
-    inputs = Node(IdentityInterface(fields), name="inputnode")
-    mask = Node(QsmMask(params=asdict(settings.mask)), name="qsm_mask", mem_gb=_gb(run, 3))
+    wf = init_masks_wf(run, settings, name)
+    inputs, mask, out = (wf.get_node(n) for n in ("inputnode", "qsm_mask", "outputnode"))
     offset = Node(
         RemovePhaseOffset(
             te=te, bipolar=run.bipolar, echo_numbers=list(run.echo_numbers), params=asdict(settings.mcpc3ds)
@@ -99,14 +142,10 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
         name="inversion", mem_gb=_gb(run, 3, grid=26 if settings.single_step else 12),
     )  # fmt: skip
     reference = Node(ReferenceChi(method=settings.reference), name="reference", mem_gb=_gb(run, 3))
-    names = ["brain_mask", "qsm_mask", "total_field", "residual", "noise", "local_field", "chi", "chi_meta"]
-    out = Node(IdentityInterface([*names, "r2star", "t2star", "s0", "csf_mask"]), name="outputnode")
-
-    wf = Workflow(name=name)
+    wf.disconnect(mask, "qsm_mask", out, "qsm_mask")  # background removal takes its share
     wf.connect([
-        (inputs, mask, [("brain_mask", "brain_mask"), ("quality", "quality"), ("reference", "magnitude")]),
-        (inputs, offset, [("phase", "phase"), ("meta", "earlier")]),
-        (mask, offset, [("brain_mask", "mask")]),
+        (inputs, offset, [("phase", "phase")]),
+        (mask, offset, [("brain_mask", "mask"), ("meta", "earlier")]),
         (offset, unwrap, [("phase", "phase")]),
         (mask, unwrap, [("brain_mask", "mask")]),
         (unwrap, fit, [("phase", "phase")]),
@@ -114,7 +153,6 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
         (fit, inversion, [("noise", "noise")]),
         (inversion, reference, [("chi", "chi"), ("meta", "inversion")]),
         (offset, reference, [("meta", "earlier")]),
-        (mask, out, [("brain_mask", "brain_mask")]),
         (fit, out, [("field", "total_field"), ("residual", "residual"), ("noise", "noise")]),
         (inputs, reference, [("priors", "priors")]),
         (reference, out, [("chi", "chi"), ("meta", "chi_meta")]),
@@ -141,8 +179,6 @@ def init_recon_wf(run: Run, settings: Settings, name: str = "recon") -> Workflow
         wf.connect(inputs, "quality", inversion, "quality")
     if has_magnitude(run):
         wf.connect([(inputs, node, [("magnitude", "magnitude")]) for node in (offset, unwrap, fit, inversion)])
-    else:
-        mask.inputs.trust_magnitude = False
     _add_fits(wf, run, settings)
     if has_magnitude(run) and len(te) > 1:
         _add_relaxometry(wf, run, settings, _gb(run, 6))

@@ -1,4 +1,4 @@
-"""Which T1-weighted image goes with a run, and which precomputed mask fits it."""
+"""Which T1-weighted image goes with a run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .images import Grid, check_varies, read_grid, read_values
+from .images import check_varies, read_grid, read_values
 from .index import BidsFile
 from .sidecars import Sidecars
-
-MASK_DESCRIPTION = "brain"
-# entities that a mask's name may have beyond those of the run it belongs to
-_OF_DERIVATIVES = ("description", "space", "label", "resolution", "echo", "part")
 
 
 class AnatomyChooser:
@@ -94,45 +90,3 @@ class AnatomyChooser:
 def _session(file: BidsFile) -> str:
     session = file.entities.get("session")
     return f"ses-{session}" if session else "outside of any session"
-
-
-def find_mask(
-    entities: dict[str, str], suffix: str, grid: Grid, images: Sequence[BidsFile]
-) -> tuple[Path | None, list[str]]:
-    """A brain mask (`desc-brain_mask`) from `--derivatives` that lies on a run's grid.
-
-    Parameters
-    ----------
-    entities, suffix : of the run
-    grid : of the run
-    images : images of the derivative datasets
-
-    Returns
-    -------
-    mask : the one that shares most entities, or None
-    notes : which was taken, or why one that fits by name was not
-    """
-    fitting = [f for f in images if _matches(f, entities)]
-    fitting.sort(key=lambda f: (-sum(f.entities.get(k) == v for k, v in entities.items()), str(f.path)))
-    notes = []
-    for file in fitting:
-        try:
-            other = read_grid(file.path)
-            difference = other.difference(grid)
-            if difference:
-                raise InputError(f"{file.path} {difference}")
-            check_varies(file.path, read_values(file.path))
-        except InputError as error:
-            notes.append(f"precomputed mask not used: {error}")
-            continue
-        return file.path, [*notes, f"brain mask taken from {file.path}"]
-    return None, notes
-
-
-def _matches(file: BidsFile, entities: dict[str, str]) -> bool:
-    if file.suffix != "mask" or file.entities.get("description") != MASK_DESCRIPTION:
-        return False
-    if file.entities.get("label", MASK_DESCRIPTION) != MASK_DESCRIPTION:
-        return False
-    own = {key: value for key, value in file.entities.items() if key not in _OF_DERIVATIVES}
-    return own.get("subject") == entities["subject"] and own.items() <= entities.items()

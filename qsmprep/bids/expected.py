@@ -47,6 +47,9 @@ def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:
     def path(suffix: str, extension: str = ".nii.gz", datatype: str = "anat", **names: str | int | None) -> str:
         return derivative_path("", run.entities, suffix, datatype=datatype, extension=extension, **names).as_posix()
 
+    if settings.stop_after == "mask":
+        masks = [path("mask", desc="brain"), path("mask", desc="qsm")]
+        return (*masks, path("iqms", ".json", desc="qc"), f"sub-{run.subject}.html")
     maps = ["Chimap"]
     if len(run.echoes) > 1 and has_magnitude(run):
         maps += ["R2starmap", "T2starmap", "S0map"]

@@ -6,7 +6,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,17 @@ class Grid:
         angle = float(np.degrees(np.arccos(min(1.0, float(np.abs(direction).max())))))
         x, y, z = (float(v) for v in direction)
         return (x, y, z), angle
+
+    def turned_like(self, other: Grid) -> Grid:
+        """The same voxels with their axes in the order and direction that is nearest to those of another grid."""
+        from nibabel.orientations import inv_ornt_aff, io_orientation, ornt_transform
+
+        turn = ornt_transform(io_orientation(self.affine), io_orientation(other.affine))
+        shape = [0, 0, 0]
+        for axis, (to, _) in enumerate(turn):
+            shape[int(to)] = self.shape[axis]
+        affine = self.affine @ inv_ornt_aff(turn, self.shape)
+        return replace(self, shape=(shape[0], shape[1], shape[2]), affine=affine)
 
     def difference(self, other: Grid) -> str | None:
         """What differs between two grids, in words; None if they agree."""

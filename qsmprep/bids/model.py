@@ -78,7 +78,10 @@ class Run:
     bipolar : whether odd and even echoes were read in opposite directions; None: not told, the data decide
     alternating_axis : voxel axis along which every second slice has π added, which is taken off again; None for none
     t1w : anatomical image of the participant, if any; `t1w_reason` says why this one, or why none
-    mask : precomputed brain mask on the gradient echo's grid (`--derivatives`)
+    skull_strip : what finds the brain: ants, deepbet, synthstrip, precomputed, or quality (signal and phase alone)
+    mask : brain mask that is there already, on the gradient echo's grid
+    mask_replaced : `mask` was put into the output dataset by the user, in the place of the one written there
+    t1w_mask : brain mask that is there already, on the grid of `t1w`
     memory_gb : estimated peak memory [GB]
     disk_gb : estimated size in the working directory [GB]
     outputs : files that will be written, relative to the output folder
@@ -100,7 +103,10 @@ class Run:
     alternating_axis: int | None = None
     t1w: Path | None = None
     t1w_reason: str = ""
+    skull_strip: str = "ants"
     mask: Path | None = None
+    mask_replaced: bool = False
+    t1w_mask: Path | None = None
     memory_gb: float = 0.0
     disk_gb: float = 0.0
     outputs: tuple[str, ...] = ()

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, NothingToDoError
-from .anatomy import AnatomyChooser, find_mask
+from .anatomy import AnatomyChooser
 from .echoes import find_b0, find_bipolar, read_acquisition
 from .expected import disk_gb, expected_outputs, has_magnitude, memory_gb
 from .filters import BidsFilter, read_filter
 from .grouping import Group, Grouping, group_images
 from .images import Grid
 from .index import BidsFile, check_dataset, choose_participants, find_derivative_images, find_images, shorten_list
+from .masks import choose_brain
 from .model import Echo, Plan, Run, Skipped
 from .phase_look import look_at_phase
 from .sidecars import Sidecars
@@ -56,6 +57,8 @@ def make_plan(settings: Settings) -> Plan:
     files = find_images(settings, participants)
     found = group_images(files, filters, settings.session_label)
     masks = [image for dataset in settings.derivatives for image in find_derivative_images(dataset, participants)]
+    if settings.skull_strip == "precomputed":
+        masks += files
     sidecars = Sidecars(settings.bids_dir)
     anatomy = AnatomyChooser(found.anatomical, sidecars)
     runs: list[Run] = []
@@ -69,7 +72,9 @@ def make_plan(settings: Settings) -> Plan:
     notes = list(filters.notes)
     if settings.bids_database_dir is not None and settings.bids_database_dir.exists():
         notes.append(f"files are listed from {settings.bids_database_dir}; delete it after adding files to the dataset")
-    passed = [*found.passed_over, *found.filtered, *_unused_anatomical(found, runs)]
+    used = {str(path) for run in runs for path in (run.mask, run.t1w_mask)}
+    passed = [entry for entry in found.passed_over if entry.path_or_run not in used]
+    passed += [*found.filtered, *_unused_anatomical(found, runs)]
     return Plan(tuple(runs), (*skipped, *clashing), tuple(passed), participants, tuple(notes))
 
 
@@ -84,7 +89,6 @@ def _plan_group(
         return Skipped(group.name, str(error))
     grid, echoes = acquisition.grid, acquisition.echoes
     bipolar, bipolar_notes = find_bipolar(acquisition.metadata, len(echoes))
-    mask, mask_notes = find_mask(group.entities, group.suffix, grid, masks)
     direction, obliquity = grid.b0_dir()
     run = Run(
         entities=group.entities,
@@ -100,7 +104,6 @@ def _plan_group(
         phase_scaling=acquisition.scaling,
         bipolar=bipolar,
         alternating_axis=alternating_axis,
-        mask=mask,
         memory_gb=memory_gb(grid.shape, grid.voxel_size, len(echoes), settings.vsharp.radius_max_mm),
         disk_gb=disk_gb(grid.shape, len(echoes)),
         notes=(
@@ -109,7 +112,6 @@ def _plan_group(
             *bipolar_notes,
             *phase_notes,
             *_about(grid, group, len(echoes)),
-            *mask_notes,
             *_about_settings(settings),
         ),
     )
@@ -119,7 +121,10 @@ def _plan_group(
     if settings.reference not in ("brain", "none") and not has_magnitude(run):
         reason = f"--reference {settings.reference} needs a registration to the template, and so a magnitude"
         return Skipped(group.name, f"{reason}; leave the run out with --bids-filter-file or choose another --reference")
-    run = _with_anatomy(run, settings, anatomy)
+    try:
+        run = choose_brain(_with_anatomy(run, settings, anatomy), grid, settings, masks)
+    except InputError as error:
+        return Skipped(group.name, str(error))
     return replace(run, outputs=expected_outputs(run, settings))
 
 

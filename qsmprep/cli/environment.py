@@ -125,6 +125,27 @@ def check_folders(settings: Settings) -> list[str]:
     return warnings
 
 
+def check_programs(settings: Settings) -> list[str]:
+    """Make sure that what `--skull-strip` needs is installed; return warnings. A dry run may be made elsewhere.
+
+    Raises
+    ------
+    EnvironmentFault
+        If a program or package is not there; the message tells how to install it.
+    """
+    if settings.reports_only or settings.skull_strip not in ("deepbet", "synthstrip"):
+        return []
+    from ..mask.extract import check_program
+
+    try:
+        check_program(settings.skull_strip)
+    except EnvironmentFault as fault:
+        if not settings.dry_run:
+            raise
+        return [str(fault)]
+    return []
+
+
 def check_writable(folder: Path, name: str) -> None:
     """Make a folder and try to write there.
 

@@ -19,7 +19,7 @@ from ..bids.plan import check_request, make_plan, nothing_to_do
 from ..bids.validation import validate_dataset
 from ..errors import NothingToDoError, QsmprepError, UsageError
 from ..settings import Settings
-from .environment import check_folders, check_resources, check_writable
+from .environment import check_folders, check_programs, check_resources, check_writable
 from .messages import console, count, current_log_file, print_plan, print_summary, start_log_file
 
 logger = logging.getLogger("qsmprep")
@@ -40,7 +40,7 @@ class StepFailure:
 def run_participant_level(settings: Settings) -> int:
     """Plan, check, run, report. Returns the exit code; faults are raised as QsmprepError."""
     check_request(settings)  # all that can be told without opening an image, before anything is written
-    warnings = check_folders(settings)
+    warnings = check_folders(settings) + check_programs(settings)
     if settings.reports_only and not (settings.out_dir / "logs" / "settings.toml").is_file():
         raise NothingToDoError(
             f"--reports-only: {settings.out_dir} holds no results of an earlier run. Run without --reports-only first."
@@ -51,6 +51,8 @@ def run_participant_level(settings: Settings) -> int:
     plan = make_plan(settings)
     if settings.dry_run:
         print_plan(plan, settings)
+        for warning in warnings:
+            logger.warning("warning: %s", warning)
         if not plan.runs:
             raise nothing_to_do(plan, settings)
         return 0

@@ -83,6 +83,7 @@ def print_plan(plan: Plan, settings: Settings) -> None:
         out.print(f"  T1w: {run.t1w.name if run.t1w else 'none'} ({run.t1w_reason})", soft_wrap=True)
         for note in run.notes:
             out.print(f"  note: {note}", soft_wrap=True)
+        out.print(f"  brain: {brain_in_words(run)}", soft_wrap=True)
         out.print(f"  writes: {_short_outputs(run)}", soft_wrap=True)
     _print_reasons(out, "Cannot be processed", plan.skipped, settings)
     _print_reasons(out, "Passed over", plan.passed_over, settings)
@@ -118,6 +119,16 @@ def _run_table(runs: Sequence[Run]) -> Any:
     return table
 
 
+def brain_in_words(run: Run) -> str:
+    """What finds the brain of a run, and on which image."""
+    given = run.mask or run.t1w_mask
+    if run.skull_strip == "precomputed" and given is not None:
+        return f"{given.name}, " + ("replaced by the user" if run.mask_replaced else "made elsewhere")
+    if run.skull_strip == "quality":
+        return "from signal and phase quality alone"
+    return f"{run.skull_strip}, on the {'T1w' if run.t1w else 'magnitude of the gradient echo'}"
+
+
 def _short_outputs(run: Run) -> str:
     """Output names without what they all begin with."""
     return ", ".join(Path(name).name.removeprefix(run.name + "_") for name in run.outputs)
@@ -145,6 +156,12 @@ def print_summary(plan: Plan, settings: Settings, finished: Sequence[str], failu
     """Print what was done, every fall-back, what failed and what was skipped."""
     out = console()
     out.print(f"\n{len(finished)} of {count(plan.runs, 'run')} done. Results: {settings.out_dir}", soft_wrap=True)
+    if settings.stop_after == "mask":
+        out.print("Stopped after the masks, as asked for (--stop-after mask): no χ was computed.", soft_wrap=True)
+        out.print(
+            "Look at them in the reports. To change one, save yours over *_desc-brain_mask.nii.gz.", soft_wrap=True
+        )
+        out.print("Then run the same command without --stop-after; finished stages are reused.", soft_wrap=True)
     by_note: dict[str, list[str]] = {}
     for run in plan.runs:
         for note in run.notes:

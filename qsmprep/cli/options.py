@@ -19,6 +19,8 @@ from ..settings import (
     ANALYSIS_LEVELS,
     OUTPUT_SPACES,
     REFERENCES,
+    SKULL_STRIP_METHODS,
+    STOP_AFTER,
     preset_names,
 )
 from .parser import GroupedOption, ListOption, SignType
@@ -83,7 +85,7 @@ def _data() -> list[GroupedOption]:
             cls=ListOption,
             type=_PATH,
             metavar="DIR",
-            help="Derivative datasets to take brain masks from (desc-brain_mask on the gradient echo's grid).",
+            help="Derivative datasets to take brain masks from (desc-brain_mask).",
         ),
         _flag(DATA, "--skip-bids-validation", "Do not run the BIDS validator on the dataset first."),
     ]
@@ -126,6 +128,13 @@ def _running() -> list[GroupedOption]:
             help="Nipype plugin and its arguments, for example to submit to a cluster.",
         ),
         _flag(RUNNING, "--stop-on-first-crash", "Stop at the first failing step; by default the other runs go on."),
+        _option(
+            RUNNING,
+            "--stop-after",
+            type=click.Choice(STOP_AFTER),
+            default=STOP_AFTER[0],
+            help="End once the masks are written, to look at them or replace them, then run again without.",
+        ),
         _flag(RUNNING, "--dry-run", "Print what would be done and why, write nothing."),
         _flag(RUNNING, "--reports-only", "Only make the reports again, from what is in OUT_DIR."),
         _option(
@@ -175,6 +184,12 @@ def _reconstruction() -> list[GroupedOption]:
         return _option(RECONSTRUCTION, name, type=click.Choice(known), default=default or known[0], help=help)
 
     return [
+        choice(
+            "--skull-strip",
+            SKULL_STRIP_METHODS,
+            "How the brain is found: registration of the template (ants), a network (deepbet, synthstrip), masks that "
+            "are there already, or the quality of the phase alone.",
+        ),
         choice("--unwrap", UNWRAP_METHODS, "Phase unwrapping."),
         choice("--fieldmap", FIELDMAP_METHODS, "How the echoes are joined to one field."),
         choice("--background", BACKGROUND_METHODS, "Background field removal."),

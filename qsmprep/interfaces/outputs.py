@@ -28,11 +28,15 @@ class _Save(StageInterface):
 
     def _run_interface(self, runtime):
         given = self.inputs
-        sidecar = dict(given.sidecar or {}) | dict(given.meta if isdefined(given.meta) else {})
+        sidecar = dict(given.sidecar or {}) | dict(given.meta if isdefined(given.meta) else {}) | self._found()
         if not _is_current(Path(given.out_path), Path(given.in_file), sidecar):
             self._write(Path(given.out_path), sidecar)
         self._results["out_file"] = given.out_path
         return runtime
+
+    def _found(self) -> dict:
+        """What the file itself adds to the sidecar."""
+        return {}
 
 
 def _is_current(target: Path, source: Path, sidecar: dict) -> bool:
@@ -71,6 +75,33 @@ class SaveMap(_Save):
             data = np.where(np.isinf(data), np.float32(np.nan), data)
         like = given.like if isdefined(given.like) else None
         write_image(target, data.astype(given.dtype), affine_of(given.in_file), sidecar, like=like)
+
+
+class SaveMaskInput(SaveMapInput):
+    keep_image = traits.Bool(False, usedefault=True, desc="the user put the image there: write its sidecar only")
+
+
+class SaveMask(SaveMap):
+    """Write a mask and, in its sidecar, the checksum by which one that a user puts in its place is known."""
+
+    input_spec = SaveMaskInput
+
+    def _found(self) -> dict:
+        import nibabel as nb
+        import numpy as np
+
+        from ..bids.masks import CHECKSUM_KEY, REPLACED_KEY, voxel_checksum
+
+        checksum = {CHECKSUM_KEY: voxel_checksum(np.asanyarray(nb.load(self.inputs.in_file).dataobj))}
+        return checksum | ({REPLACED_KEY: True} if self.inputs.keep_image else {})
+
+    def _write(self, target, sidecar):
+        from ..bids.derivatives import sidecar_path, write_json
+
+        if self.inputs.keep_image:
+            write_json(sidecar_path(target), sidecar)
+        else:
+            super()._write(target, sidecar)
 
 
 class SaveFile(_Save):

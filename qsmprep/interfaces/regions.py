@@ -69,6 +69,37 @@ class TextureTable(StageInterface):
         return runtime
 
 
+class RateMasksInput(InputSpec):
+    numbers = InputMultiObject(File(exists=True), mandatory=True, desc="JSON files with numbers on masks")
+    whole_brain = traits.Bool(True, usedefault=True)
+
+
+class QualityNumbersOutput(TraitedSpec):
+    iqms = File(exists=True)
+
+
+class RateMasks(StageInterface):
+    """Quality numbers and verdict of a run that ends with its masks."""
+
+    input_spec, output_spec = RateMasksInput, QualityNumbersOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_json
+        from ..qc import judge
+
+        numbers = _joined(self.inputs.numbers)
+        verdict = judge(numbers, whole_brain=self.inputs.whole_brain)
+        write_json(
+            self._out(runtime, "iqms", ".json"), {**numbers, "verdict": verdict.verdict, "reasons": verdict.reasons}
+        )
+        return runtime
+
+
+def _joined(paths) -> dict[str, float]:
+    """Numbers of several JSON files."""
+    return {name: value for path in paths or [] for name, value in json.loads(Path(path).read_text()).items()}
+
+
 class QualityNumbersInput(InputSpec):
     brain_mask = File(exists=True, mandatory=True)
     qsm_mask = File(exists=True, mandatory=True)
@@ -83,10 +114,6 @@ class QualityNumbersInput(InputSpec):
     agreement = InputMultiObject(File(exists=True), desc="JSON files with numbers on the registrations")
     whole_brain = traits.Bool(True, usedefault=True)
     phase_sign = traits.Enum(1, -1, usedefault=True, desc="sign that was used")
-
-
-class QualityNumbersOutput(TraitedSpec):
-    iqms = File(exists=True)
 
 
 class QualityNumbers(StageInterface):
@@ -104,14 +131,11 @@ class QualityNumbers(StageInterface):
         names = ("local_field", "quality", "residual", "noise", "r2star")
         arrays = {name: load(getattr(given, name)) for name in names}
         reference = given.reference or {}
-        agreement: dict[str, float] = {}
-        for path in given.agreement or []:
-            agreement |= json.loads(Path(path).read_text())
         metrics = run_metrics(
             brain_mask=load_mask(given.brain_mask), qsm_mask=load_mask(given.qsm_mask), chi=load(given.chi),
             voxel_size=voxel_size_of(given.chi), **arrays,
             reference={"offset": reference["ReferenceOffset"], "sd": reference["ReferenceStandardDeviation"]},
-            regions=pd.read_csv(given.table, sep="\t") if given.table else None, agreement=agreement,
+            regions=pd.read_csv(given.table, sep="\t") if given.table else None, agreement=_joined(given.agreement),
         )  # fmt: skip
         verdict = judge(metrics, whole_brain=given.whole_brain, phase_sign=given.phase_sign)
         write_json(

@@ -56,6 +56,23 @@ _DEFINITIONS = {
         "Mean distance by which χ moved the deep nuclei from where T1w or magnitude had put them",
         "mm",
     ),
+    "mask_fallback": ("1 if the brain mask was given up for one from signal and phase quality, else 0", "1"),
+    "mask_holes_fraction": ("Holes in the brain mask, as a fraction of it", "1"),
+    "mask_parts_fraction": ("Fraction of the brain mask apart from its largest part", "1"),
+    "mask_low_signal_fraction": (
+        "Fraction of the brain mask whose magnitude (first echo) is below a fifth of its third quartile: bone or air",
+        "1",
+    ),
+    "mask_rim_noise": ("Fraction of the outermost 3 mm of the brain mask with a phase quality of noise", "1"),
+    "mask_rim_trimmed_fraction": ("Fraction of the brain mask cut off at its rim for poor phase quality", "1"),
+    "mask_beyond_template_fraction": (
+        "Fraction of the brain mask more than 5 mm outside of the template's brain, once that is registered",
+        "1",
+    ),
+    "mask_agreement_dice": (
+        "Dice overlap of the brain mask with a rough one: the template's, by affine registration to the gradient echo",
+        "1",
+    ),
     "template_dice": ("Dice overlap of the brain mask carried to template space with the template's mask", "1"),
 }
 

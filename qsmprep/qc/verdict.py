@@ -27,10 +27,22 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+_LEAK = "the mask may reach into bone or air: look at it, or try another --skull-strip"
+
 # The bounds are wide: they are to catch a broken run, not to sort patients.
 RULES = (
     Rule("brain_volume_ml", "brain mask volume [mL]", (900, 2200), (500, 2700), "look at the mask on the magnitude"),
     Rule("qsm_mask_fraction", "part of the brain with a usable phase", (0.8, 1), (0.5, 1), "look at phase and mask"),
+    Rule("mask_fallback", "brain mask given up (1) for one from signal and phase quality", (0, 0), (0, 1),
+         "look at the mask, or try another --skull-strip"),
+    Rule("mask_holes_fraction", "holes in the brain mask, as a part of it", (0, 0.01), (0, 0.1), "look at the mask"),
+    Rule("mask_parts_fraction", "part of the brain mask apart from the rest", (0, 0.01), (0, 0.1), "look at the mask"),
+    Rule("mask_low_signal_fraction", "part of the brain mask without signal", (0, 0.05), (0, 0.2), _LEAK),
+    Rule("mask_rim_noise", "part of the brain mask's rim whose phase is noise", (0, 0.3), (0, 0.7), _LEAK),
+    Rule("mask_beyond_template_fraction", "part of the brain mask beyond the template's brain", (0, 0.03), (0, 0.15),
+         _LEAK),
+    Rule("mask_agreement_dice", "agreement (Dice) with a rough brain mask of the gradient echo", (0.87, 1), (0.6, 1),
+         "look at the mask and at the registration to the T1w"),
     Rule("phase_quality_median", "median phase quality", (0.5, 1), (0.3, 1), "look for motion or a wrong scaling"),
     Rule("chi_sd_ppb", "SD of χ [ppb]", (5, 120), (1, 400), "look at the χ map for streaks"),
     Rule("chi_extreme_fraction", "part of the voxels with |χ| > 0.5 ppm", (0, 0.02), (0, 0.1), "look at the χ map"),
@@ -58,7 +70,7 @@ _SIGN = (_NUCLEI, *_WITHOUT_ATLAS)
 _SOUND = "chi_sd_ppb"
 
 # a partial brain has not the volume of a brain, and its mask is mostly rim
-_WHOLE_BRAIN_ONLY = {"brain_volume_ml", "qsm_mask_fraction"}
+_WHOLE_BRAIN_ONLY = {"brain_volume_ml", "qsm_mask_fraction", "mask_rim_noise"}
 
 
 def judge(metrics: Mapping[str, float], *, whole_brain: bool = True, phase_sign: int = 1) -> Verdict:

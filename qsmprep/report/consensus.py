@@ -106,6 +106,8 @@ def _offset(run: Mapping[str, Any], removal: Mapping[str, Any]) -> tuple[bool | 
 def _mask(settings: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether both the shape of the brain and the phase made the mask."""
     extracted = settings.get("normalization", True) and (not run.get("echoes") or has_magnitude(run))
+    if "skull_strip" in run:
+        extracted = run["skull_strip"] != "quality"
     brain, quality = extracted or bool(run.get("mask")), settings.get("mask", {}).get("quality_threshold", 0.3) > 0
     if brain and quality:
         return True, "both"

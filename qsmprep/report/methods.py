@@ -51,9 +51,11 @@ def methods_paragraphs(settings: Mapping[str, Any], runs: Sequence[Mapping[str, 
     settings : as `Settings.to_dict` gives them
     runs : entries of the plan
     """
+    begin = [("Input", _input_text(runs)), ("Masks", _mask_text(settings, runs))]
+    if settings.get("stop_after") == "mask":
+        return [*begin, ("Software", _software_text(settings))]
     return [
-        ("Input", _input_text(runs)),
-        ("Masks", _mask_text(settings, runs)),
+        *begin,
         ("Field mapping", _field_text(settings, runs)),
         ("Susceptibility", _chi_text(settings)),
         ("Relaxometry", _relaxometry_text(settings, runs)),
@@ -99,32 +101,43 @@ def offset_removable(run: Mapping[str, Any]) -> bool:
     return len(echoes) > 1 and not (run.get("bipolar") and len(echoes) == len(polarities))
 
 
+def brain_finder(settings: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str]:
+    """What found the brain of an entry of the plan, and on which image: (method, "T1w", "gre" or "")."""
+    if run.get("mask") or run.get("t1w_mask"):
+        return "precomputed", "gre" if run.get("mask") else "T1w"
+    extracts = settings.get("normalization", True) and has_magnitude(run)
+    method = str(run.get("skull_strip") or ("ants" if extracts else "quality"))
+    return method, "" if method == "quality" else "T1w" if run.get("t1w") else "gre"
+
+
+_FINDERS = {
+    "ants": "The image was corrected for intensity non-uniformity with N4 [@tustison2010], the whole-head template was "
+    "registered to it with the symmetric diffeomorphic registration of ANTs [@avants2008], and the template's brain "
+    "mask was carried over, {where}.",
+    "deepbet": "The brain was found by the convolutional network deepbet [@fisch2024], {where}.",
+    "synthstrip": "The brain was found by the convolutional network SynthStrip [@hoopes2022], {where}.",
+}
+
+
 def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
-    given = sum(1 for run in runs if run.get("mask"))
-    t1w = sum(1 for run in runs if not run.get("mask") and run.get("t1w"))
-    bare = sum(1 for run in runs if not run.get("mask") and not has_magnitude(run))
-    normalized = settings.get("normalization", True)
-    gre = len(runs) - given - t1w - bare
+    found = [brain_finder(settings, run) for run in runs]
     ways = []
-    if normalized and t1w + gre > 0:
+    for method, sentence in _FINDERS.items():
+        t1w, gre = found.count((method, "T1w")), found.count((method, "gre"))
         where = [
             f"on the T1-weighted image and carried to the gradient echo by rigid registration ({_runs(t1w)})",
             f"on the gradient-echo magnitude ({_runs(gre)})",
         ]
-        ways.append(
-            "The image was corrected for intensity non-uniformity with N4 [@tustison2010], the whole-head template was "
-            "registered to it with the symmetric diffeomorphic registration of ANTs [@avants2008], and the template's "
-            "brain mask was carried over, "
-            + " or ".join(text for text, n in zip(where, (t1w, gre), strict=True) if n)
-            + "."
-        )
-    if given:
-        ways.append(f"Brain masks made elsewhere were used for {_runs(given)}.")
-    if bare or not normalized:
-        n = bare if normalized else len(runs) - given
-        if n:
-            source = "phase quality" if n == bare else "signal and phase quality"
-            ways.append(f"No brain extraction was made for {_runs(n)}: the mask comes from {source} alone.")
+        told = " or ".join(text for text, n in zip(where, (t1w, gre), strict=True) if n)
+        ways += [sentence.format(where=told)] if told else []
+    replaced = sum(bool(run.get("mask_replaced")) for run in runs)
+    given = sum(method == "precomputed" for method, _ in found) - replaced
+    ways += [f"Brain masks made elsewhere were used for {_runs(given)}."] if given else []
+    ways += [f"Brain masks were corrected by hand for {_runs(replaced)}."] if replaced else []
+    bare = [run for run, (method, _) in zip(runs, found, strict=True) if method == "quality"]
+    if bare:
+        source = "signal and phase quality" if any(has_magnitude(run) for run in bare) else "phase quality"
+        ways.append(f"No brain extraction was made for {_runs(len(bare))}: the mask comes from {source} alone.")
     threshold = settings.get("mask", {}).get("quality_threshold")
     limit = f" below {threshold:g}" if threshold is not None else " that is low"
     return (

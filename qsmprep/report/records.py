@@ -33,6 +33,7 @@ class Record:
     entities : PyBIDS' long names -> value
     plan : the run's entry in the plan, or {}
     sidecar : JSON beside the χ map, or {}
+    mask : JSON beside the brain mask, or {}
     qc : contents of `desc-qc_iqms.json`, or {}
     figures : what (mask, phase, chi, ...) -> file
     tables : segmentation -> rows of the regional table, as text
@@ -43,6 +44,7 @@ class Record:
     entities: dict[str, str]
     plan: dict[str, Any] = field(default_factory=dict)
     sidecar: dict[str, Any] = field(default_factory=dict)
+    mask: dict[str, Any] = field(default_factory=dict)
     qc: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Path] = field(default_factory=dict)
     tables: dict[str, list[dict[str, str]]] = field(default_factory=dict)
@@ -118,7 +120,7 @@ def plan_dict(plan: Any, out_dir: Path) -> dict[str, Any]:
 
 
 def _what(entities: Mapping[str, str], suffix: str, extension: str) -> str:
-    """What a file tells the report: figure:<what>, table:<segmentation>, chi, qc; '' for nothing."""
+    """What a file tells the report: figure:<what>, table:<segmentation>, chi, mask, qc; '' for nothing."""
     desc = entities.get("description", "")
     if extension in _FIGURE_TYPES and desc:
         name = desc + entities.get("segmentation", "") if desc == "atlas" else desc
@@ -129,6 +131,8 @@ def _what(entities: Mapping[str, str], suffix: str, extension: str) -> str:
         return "qc"
     if suffix == "Chimap" and extension == ".json" and not {"description", "space"} & set(entities):
         return "chi"
+    if suffix == "mask" and extension == ".json" and desc == "brain" and "space" not in entities:
+        return "mask"
     return ""
 
 
@@ -140,6 +144,8 @@ def _take(record: Record, what: str, path: Path) -> None:
         record.tables[name] = read_tsv(path)
     elif kind == "qc":
         record.qc = read_json(path)
+    elif kind == "mask":
+        record.mask = read_json(path)
     else:
         record.sidecar = read_json(path)
 

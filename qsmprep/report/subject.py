@@ -95,6 +95,8 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "notes": list(record.plan.get("notes") or record.sidecar.get("Notes") or ()),
         "decisions": _decisions(record, settings),
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
+        "mask_told": _mask_told(record, settings),
+        "stopped": _stopped(settings),
         "expects_r2star": not record.plan or methods.has_r2star(record.plan),
         "checks": consensus.consensus_checks(settings, record.plan, record.sidecar) if record.plan else [],
         "figures": pictures,
@@ -103,8 +105,8 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "atlases": [(w.removeprefix("atlas"), uri) for w, uri in pictures.items() if w.startswith("atlas")],
         "registrations": [_registration(key, pictures, record, settings) for key in _REGISTRATIONS],
         "tables": [region_view(record.name, name, rows) for name, rows in record.tables.items()],
-        "absent_reason": _absent_reason(record),
-        "regions_absent": _unregistered(record, settings, "regions were asked for") or _absent_reason(record),
+        "absent_reason": _absent_reason(record, settings),
+        "regions_absent": _unregistered(record, settings, "regions were asked for") or _absent_reason(record, settings),
     }
 
 
@@ -117,7 +119,9 @@ def _unregistered(record: Record, settings: Mapping[str, Any], what: str) -> str
     return ""
 
 
-def _absent_reason(record: Record) -> str:
+def _absent_reason(record: Record, settings: Mapping[str, Any]) -> str:
+    if _stopped(settings):
+        return "The run ended with its masks, as asked for (--stop-after mask)."
     if record.failures:
         return f"The run stopped at {record.failures[0]['stage'] or 'an earlier stage'}: see Errors."
     return "The stage that makes it did not run, or its output was removed."
@@ -133,7 +137,7 @@ def _registration(key: str, pictures: Mapping[str, str], record: Record, setting
     elif key == "coreg" and record.plan and not record.plan.get("t1w"):
         absent = record.plan.get("t1w_reason") or "There is no T1w image."
     else:
-        absent = f"There is no such figure. {_absent_reason(record)}"
+        absent = f"There is no such figure. {_absent_reason(record, settings)}"
     return {"key": key, "title": title, "hint": hint if len(images) > 2 else "", "images": images, "absent": absent}
 
 
@@ -184,14 +188,30 @@ def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, s
     return rows + [(_words(key), _told(key, value)) for key, value in record.sidecar.items() if key not in known]
 
 
+_FINDERS = {"ants": "registration of the template", "deepbet": "deepbet", "synthstrip": "SynthStrip"}
+
+
 def _mask_origin(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    if plan.get("mask"):
-        return f"given: {Path(str(plan['mask'])).name}"
+    method, image = methods.brain_finder(settings, plan)
+    if method == "precomputed":
+        name = Path(str(plan.get("mask") or plan.get("t1w_mask"))).name
+        return f"given: {name}" + (", replaced by the user in the output dataset" if plan.get("mask_replaced") else "")
+    if method != "quality":
+        return f"by {_FINDERS[method]}, on the {'T1w' if image == 'T1w' else 'gradient echo'}"
     if not methods.has_magnitude(plan):
         return "from phase quality alone (no magnitude)"
-    if settings.get("normalization", True):
-        return "by registration of the template, on the " + ("T1w" if plan.get("t1w") else "gradient echo")
-    return "from signal and phase quality alone (--no-normalization)"
+    asked = settings.get("skull_strip") == "quality"
+    return f"from signal and phase quality alone ({'--skull-strip quality' if asked else '--no-normalization'})"
+
+
+def _mask_told(record: Record, settings: Mapping[str, Any]) -> list[str]:
+    """Where the brain mask comes from and what was done to it, one sentence each."""
+    told = [f"Brain mask {_mask_origin(record.plan, settings)}."] if record.plan else []
+    return told + [f"{text[:1].upper()}{text[1:]}." for text in record.mask.get("MaskActions", ())]
+
+
+def _stopped(settings: Mapping[str, Any]) -> bool:
+    return settings.get("stop_after") == "mask"
 
 
 def _told(key: str, value: Any) -> str:

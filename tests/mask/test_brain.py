@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qsmprep import data
-from qsmprep.mask.brain import extract_brain
+from qsmprep.mask.brain import extract_brain, quick_brain
 from qsmprep.space.quality import dice
 from qsmprep.space.registration import normalize, rigid
 from qsmprep.space.resample import apply
@@ -97,3 +97,8 @@ def test_dark_ventricles_are_kept_out_of_the_caudate(t1w, tmp_path):
     labels, image = load(labels), load(T1W)
     grey = np.median(image[np.isin(labels, (1, 101))])  # putamen: far from fluid
     assert (image[np.isin(labels, (2, 102))] < 0.5 * grey).mean() < 0.1
+
+
+def test_the_rough_brain_of_a_magnitude_agrees_with_a_neural_network(expected_mask, tmp_path):
+    quick_brain(GRE, tmp_path / "mask.nii.gz")
+    assert dice(load(tmp_path / "mask.nii.gz"), expected_mask) >= 0.92
