@@ -219,7 +219,8 @@ def test_a_mask_of_the_t1w_comes_to_the_gradient_echo_by_registration(phantom_da
     folder.mkdir(parents=True)
     carried = folder / "sub-01_desc-brain_mask.nii.gz"
     apply(truth.get_filename(), t1w.get_filename(), [], carried, interpolation="label")
-    nib.save(nib.as_closest_canonical(nib.load(carried)).slicer[::-1], carried)  # turned: still the same grid
+    turned = nib.load(carried).as_reoriented(np.array([[1, -1], [0, 1], [2, -1]]))  # still the same grid
+    nib.save(nib.Nifti1Image(np.array(turned.dataobj), turned.affine), carried)
     arguments = [str(bids), str(tmp_path / "out"), "participant", "-w", str(tmp_path / "work"), "--stop-after", "mask"]
     arguments += ["--skull-strip", "precomputed", "--derivatives", str(tmp_path / "masks"), "--skip-bids-validation"]
     assert run(arguments) == 0
