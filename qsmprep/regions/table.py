@@ -154,20 +154,12 @@ def region_table(
         if values is not None and values.shape != labels.shape:
             raise ValueError(f"labels have shape {labels.shape}, {name} has {values.shape}")
     used = mask if counted is None else mask & counted
-    indices = lookup["index"].to_numpy(int)
-    size = int(max(indices.max(initial=0), labels.max(initial=0))) + 1
-    total = np.bincount(labels.ravel(), minlength=size)[indices]
+    indices, chi = lookup["index"].to_numpy(int), maps.get("chi")
     inside = np.where(used, labels, 0)
-    known = np.bincount(inside.ravel(), minlength=size)[indices]
-    table = lookup[["index", "name", "hemisphere"]].reset_index(drop=True)
-    table["n_voxels"] = known
-    table["volume_mm3"] = total * float(np.prod(np.asarray(voxel_size, float)))
-    table["coverage"] = np.divide(known, total, out=np.full(total.shape, np.nan), where=total > 0)
     voxels = _voxels_of(inside, indices)
-    table = table.assign(**_spread(voxels, maps))
-    chi = maps.get("chi")
+    table = _sizes(labels, inside, lookup, voxel_size).assign(**_spread(voxels, maps))
     table["chi_pv_mean"] = _filled_means(place, used, chi, indices, refined or {})
-    table["chi_total"] = table["chi_mean"] * known * float(np.prod(np.asarray(voxel_size, float)))
+    table["chi_total"] = table["chi_mean"] * table["n_voxels"] * float(np.prod(np.asarray(voxel_size, float)))
     sides = left_minus_right(list(table["name"]), list(table["hemisphere"]), table["chi_mean"].to_numpy(float))
     table["chi_left_minus_right"], table["chi_asymmetry"] = sides
     table["chi_ring_contrast"] = table["chi_mean"] - _around(labels, inside, indices, used, voxel_size, chi)
@@ -176,6 +168,23 @@ def region_table(
     wild = None if noise is None else ~np.isfinite(noise).ravel()
     table["outlier_fraction"] = [np.nan if wild is None else mean_of(wild[v].astype(np.float64)) for v in voxels]
     table["refined"] = [float(refined[i]) if refined and i in refined else np.nan for i in indices]
+    return table
+
+
+def _sizes(
+    labels: NDArray[np.integer[Any]],
+    inside: NDArray[np.integer[Any]],
+    lookup: pd.DataFrame,
+    voxel_size: Sequence[float],
+) -> pd.DataFrame:
+    """Which regions there are, how large they are, and how much of them counts."""
+    table = lookup[["index", "name", "hemisphere"]].reset_index(drop=True)
+    indices = table["index"].to_numpy(int)
+    size = int(max(indices.max(initial=0), labels.max(initial=0))) + 1
+    total, known = (np.bincount(values.ravel(), minlength=size)[indices] for values in (labels, inside))
+    table["n_voxels"] = known
+    table["volume_mm3"] = total * float(np.prod(np.asarray(voxel_size, float)))
+    table["coverage"] = np.divide(known, total, out=np.full(total.shape, np.nan), where=total > 0)
     return table
 
 

@@ -122,15 +122,21 @@ def find_nucleus(
         bright &= r2star[box] >= np.median(r2star[box][shell])
     body = _main_body(bright, prior[box])
     size = float(body.sum()) * volume
-    near = float((distance[body] <= NEAR_MM).mean()) if body.any() else 0.0
-    if not VOLUME_MM3[0] <= size <= VOLUME_MM3[1]:
-        return prior, record | {"Reason": f"what was found has {size:.0f} mm³"}
-    if near < LEAST_SHARE:
-        return prior, record | {"Reason": "what was found lies too far from the prior"}
+    if reason := _doubt(size, distance[body]):
+        return prior, record | {"Reason": reason}
     nucleus = np.zeros(prior.shape, bool)
     nucleus[box] = body
     overlap = 2 * float((body & prior[box]).sum()) / float(body.sum() + prior.sum())
     return nucleus, record | {"Method": "chi", "Volume": round(size, 1), "DiceWithPrior": round(overlap, 3)}
+
+
+def _doubt(size: float, distance: NDArray[np.floating[Any]]) -> str:
+    """Why what was found is no dentate nucleus, from its volume [mm³] and its voxels' distances [mm] to the prior."""
+    if not VOLUME_MM3[0] <= size <= VOLUME_MM3[1]:
+        return f"what was found has {size:.0f} mm³"
+    if (distance <= NEAR_MM).mean() < LEAST_SHARE:
+        return "what was found lies too far from the prior"
+    return ""
 
 
 def _box(prior: NDArray[np.bool_], voxel_size: Sequence[float]) -> tuple[slice, ...]:

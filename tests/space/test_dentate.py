@@ -80,10 +80,18 @@ def test_each_side_is_judged_by_itself(head):
 
 def test_what_is_far_too_large_is_refused(head):
     _, _, labels, mask = head
-    chi = np.where(ellipsoid((30, 30, 25), (12, 17, 12)), 0.1, 0.0)
-    _, record = refine_dentate(labels, SIDES, chi, mask, (1, 1, 1))
-    assert record["L"]["Method"] == "prior"
-    assert "mm³" in record["L"]["Reason"] or "surroundings" in record["L"]["Reason"]
+    chi = np.where(ellipsoid((31, 28, 27), (10, 14, 9)), 0.1, 0.0)
+    refined, record = refine_dentate(labels, SIDES, chi, mask, (1, 1, 1))
+    assert record["L"]["Method"] == "prior" and "mm³" in record["L"]["Reason"]
+    assert np.array_equal(refined, labels)
+
+
+def test_what_lies_mostly_beside_the_prior_is_refused():
+    prior = ellipsoid((30, 30, 25), (4, 4, 4))
+    body = ellipsoid((30, 30, 25), (4, 4, 4)) | ellipsoid((30, 30, 25), (9, 9, 9)) & ~ellipsoid((30, 30, 25), (7, 7, 7))
+    body[31:, 30, 25] |= ellipsoid((30, 30, 25), (9, 9, 9))[31:, 30, 25]  # a bridge between ball and hull
+    found, record = find_nucleus(prior, np.where(body, 0.1, 0.0), np.ones(SHAPE, bool), (1, 1, 1))
+    assert "too far from the prior" in record["Reason"] and np.array_equal(found, prior)
 
 
 def test_a_vein_beside_the_nucleus_and_other_labels_stay_out(head):
