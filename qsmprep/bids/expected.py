@@ -70,6 +70,8 @@ def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: S
     space = settings.template
     names = [path(name, space=space, res=1) for name in maps]
     names += [path("mask", space=space, res=1, desc=desc) for desc in ("brain", "qsm")]
+    if settings.exclude_veins or settings.exclude_gradients:
+        names.append(path("mask", desc="excluded"))
     for seg in segmentations(settings):
         names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
         names.append(path("dseg", ".tsv", seg=seg, desc="texture"))

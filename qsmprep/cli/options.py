@@ -258,6 +258,16 @@ def _space() -> list[GroupedOption]:
         _option(
             SPACE, "--atlas-labels", type=_PATH, metavar="TSV", help="Its labels: columns index, name and hemisphere."
         ),
+        _flag(SPACE, "--exclude-veins", "Leave voxels that look like veins out of the numbers per region."),
+        _flag(SPACE, "--exclude-gradients", "Leave voxels whose field is not to be trusted out of these numbers."),
+        _option(
+            SPACE,
+            "--erode-labels",
+            type=click.FloatRange(0),
+            default=0.0,
+            metavar="MM",
+            help="Leave the rim of every region, so wide, out of these numbers.",
+        ),
     ]
 
 

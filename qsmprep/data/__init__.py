@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 SPACE = "MNI152NLin2009cAsym"
-ATLASES = ("deepgrey", "DK")
+ATLASES = ("deepgrey", "DK", "parts")
 
 _HERE = Path(__file__).parent
 _TEMPLATES = {"T1w": "T1w", "mask": "desc-brain_mask"}
@@ -45,9 +45,9 @@ def template(kind: str) -> Path:
 
 
 def atlas(name: str) -> Atlas:
-    """Return a packaged atlas: ``"deepgrey"`` (deep grey nuclei) or ``"DK"`` (Desikan-Killiany, 83 regions).
+    """Return a packaged atlas: ``"deepgrey"``, ``"DK"`` (Desikan-Killiany), or ``"parts"`` of their regions.
 
-    In both, a region on the left has the index n and its fellow on the right 100 + n.
+    In all, a region on the left has the index n and its fellow on the right 100 + n.
 
     Raises
     ------

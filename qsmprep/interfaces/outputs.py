@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 from nipype.interfaces.base import File, TraitedSpec, isdefined, traits
@@ -15,6 +17,7 @@ class SaveInput(InputSpec):
     out_path = traits.Str(mandatory=True, desc="where it goes in the output dataset")
     sidecar = traits.Dict(desc="JSON written beside it")
     meta = traits.Dict(desc="further keys of the sidecar, found by the stage that made the file")
+    counted_meta = traits.Dict(desc="and by the one that left voxels out of it")
 
 
 class SaveOutput(TraitedSpec):
@@ -28,7 +31,8 @@ class _Save(StageInterface):
 
     def _run_interface(self, runtime):
         given = self.inputs
-        sidecar = dict(given.sidecar or {}) | dict(given.meta if isdefined(given.meta) else {}) | self._found()
+        found = [dict(told) for told in (given.meta, given.counted_meta) if isdefined(told)]
+        sidecar = reduce(or_, [*found, self._found()], dict(given.sidecar or {}))
         if not _is_current(Path(given.out_path), Path(given.in_file), sidecar):
             self._write(Path(given.out_path), sidecar)
         self._results["out_file"] = given.out_path

@@ -7,16 +7,70 @@ from pathlib import Path
 
 from nipype.interfaces.base import File, InputMultiObject, TraitedSpec, traits
 
-from .base import InputSpec, StageInterface, load, load_mask, voxel_size_of
+from .base import InputSpec, StageInterface, affine_of, load, load_mask, voxel_size_of
 
 
-class RegionTableInput(InputSpec):
-    labels = File(exists=True, mandatory=True)
-    lookup = File(exists=True, mandatory=True, desc="TSV with index and name")
-    mask = File(exists=True, mandatory=True, desc="where the maps are valid")
+class CountedVoxelsInput(InputSpec):
+    mask = File(exists=True, mandatory=True, desc="where χ is valid")
     chi = File(exists=True, mandatory=True, desc="[ppm]")
     r2star = File(exists=True, desc="[1/s]")
     noise = File(exists=True, desc="of the field [ppm], infinite where it is not to be trusted")
+    veins = traits.Bool(False, usedefault=True, desc="whether veins are left out")
+    gradients = traits.Bool(False, usedefault=True, desc="whether voxels with an untrusted field are left out")
+    params = traits.Dict(usedefault=True, desc="keyword arguments of `veins`")
+
+
+class CountedVoxelsOutput(TraitedSpec):
+    counted = File(exists=True, desc="mask of the voxels that count")
+    excluded = File(exists=True, desc="mask of those that were left out")
+    meta = traits.Dict(desc="what was left out, for the sidecars")
+
+
+class CountedVoxels(StageInterface):
+    """Which voxels count in the numbers per region."""
+
+    input_spec, output_spec = CountedVoxelsInput, CountedVoxelsOutput
+
+    def _run_interface(self, runtime):
+        from ..regions.exclusions import counted_voxels
+
+        given = self.inputs
+        mask = load_mask(given.mask)
+        counted, record = counted_voxels(
+            mask, load(given.chi), voxel_size_of(given.mask), r2star=load(given.r2star),
+            noise=load(given.noise) if given.gradients else None, vein_parameters=given.params if given.veins else None,
+        )  # fmt: skip
+        self._save(runtime, "counted", counted, given.mask)
+        self._save(runtime, "excluded", mask & ~counted, given.mask)
+        self._results["meta"] = {"ExcludedVoxels": record}
+        return runtime
+
+
+class RegionsInput(InputSpec):
+    labels = File(exists=True, mandatory=True)
+    lookup = File(exists=True, mandatory=True, desc="TSV with index and name")
+    mask = File(exists=True, mandatory=True, desc="where the maps are valid")
+    counted = File(exists=True, desc="voxels that count; without it all of the mask do")
+    erode_mm = traits.Float(0.0, usedefault=True, desc="rim of each region that does not count [mm]")
+    chi = File(exists=True, mandatory=True, desc="[ppm]")
+
+    def counts(self, labels, voxel_size):
+        """Voxels that count in these regions; None for all."""
+        from ..regions import inner_voxels
+
+        counted = load_mask(self.counted)
+        if self.erode_mm == 0:
+            return counted
+        inner = inner_voxels(labels, self.erode_mm, voxel_size)
+        return inner if counted is None else inner & counted
+
+
+class RegionTableInput(RegionsInput):
+    r2star = File(exists=True, desc="[1/s]")
+    noise = File(exists=True, desc="of the field [ppm], infinite where it is not to be trusted")
+    atlas = File(exists=True, desc="label image on its own grid, for means over partial volumes")
+    positions = File(exists=True, desc="place of each voxel in the atlas' space [mm]")
+    refined = traits.Dict(desc="value of a label -> whether its border was found on χ")
 
 
 class RegionTableOutput(TraitedSpec):
@@ -30,24 +84,23 @@ class RegionTable(StageInterface):
 
     def _run_interface(self, runtime):
         from ..bids.derivatives import write_table
-        from ..regions import read_labels, region_table
+        from ..regions import AtlasPlace, read_labels, region_table
 
         given = self.inputs
-        voxel_size = voxel_size_of(given.labels)
+        voxel_size, labels = voxel_size_of(given.labels), load(given.labels, "int32")
         maps = {"chi": load(given.chi), "r2star": load(given.r2star)}
+        place = None
+        if given.positions:
+            place = AtlasPlace(load(given.atlas, "int32"), affine_of(given.atlas), load(given.positions))
         table = region_table(
-            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size, maps,
-            noise=load(given.noise),
+            labels, read_labels(given.lookup), load_mask(given.mask), voxel_size, maps, noise=load(given.noise),
+            counted=given.counts(labels, voxel_size), place=place, refined=given.refined or None,
         )  # fmt: skip
         write_table(self._out(runtime, "table", ".tsv"), table)
         return runtime
 
 
-class TextureTableInput(InputSpec):
-    labels = File(exists=True, mandatory=True)
-    lookup = File(exists=True, mandatory=True, desc="TSV with index and name")
-    mask = File(exists=True, mandatory=True, desc="where χ is valid")
-    chi = File(exists=True, mandatory=True, desc="[ppm]")
+class TextureTableInput(RegionsInput):
     params = traits.Dict(usedefault=True, desc="keyword arguments of `texture_table`")
 
 
@@ -61,10 +114,10 @@ class TextureTable(StageInterface):
         from ..regions import read_labels, texture_table
 
         given = self.inputs
-        table = texture_table(
-            load(given.labels, "int32"), read_labels(given.lookup), load_mask(given.mask), voxel_size_of(given.labels),
-            load(given.chi), **given.params,
-        )  # fmt: skip
+        voxel_size, labels, mask = voxel_size_of(given.labels), load(given.labels, "int32"), load_mask(given.mask)
+        counted = given.counts(labels, voxel_size)
+        mask = mask if counted is None else mask & counted
+        table = texture_table(labels, read_labels(given.lookup), mask, voxel_size, load(given.chi), **given.params)
         write_table(self._out(runtime, "table", ".tsv"), table)
         return runtime
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import Directory, File, InputMultiObject, OutputMultiObject, TraitedSpec, traits
 
-from .base import InputSpec, StageInterface
+from .base import InputSpec, StageInterface, load, load_mask, voxel_size_of
 
 
 class NormalizeInput(InputSpec):
@@ -156,4 +156,58 @@ class SaveTransform(StageInterface):
         if not target.is_file() or target.stat().st_mtime_ns < newest:
             write_composite(sources, target)
         self._results["out_file"] = given.out_path
+        return runtime
+
+
+class RefineDentateInput(InputSpec):
+    labels = File(exists=True, mandatory=True, desc="with the prior, on the grid of χ")
+    sides = traits.Dict(mandatory=True, desc="hemisphere -> value of the prior")
+    mask = File(exists=True, mandatory=True, desc="where χ is valid")
+    chi = File(exists=True, mandatory=True, desc="[ppm]")
+    r2star = File(exists=True, desc="[1/s]")
+
+
+class RefineDentateOutput(TraitedSpec):
+    labels = File(exists=True)
+    refined = traits.Dict(desc="value of a label -> whether χ could tell its border")
+    meta = traits.Dict(desc="what happened, for the sidecars")
+
+
+class RefineDentate(StageInterface):
+    """Put the dentate nucleus where χ shows it."""
+
+    input_spec, output_spec = RefineDentateInput, RefineDentateOutput
+
+    def _run_interface(self, runtime):
+        from ..space.dentate import refine_dentate
+
+        given = self.inputs
+        labels, record = refine_dentate(
+            load(given.labels, "int32"), given.sides, load(given.chi), load_mask(given.mask),
+            voxel_size_of(given.labels), r2star=load(given.r2star),
+        )  # fmt: skip
+        self._save(runtime, "labels", labels.astype("int16"), given.labels)
+        self._results["refined"] = {given.sides[side]: told["Method"] == "chi" for side, told in record.items()}
+        self._results["meta"] = {"LabelRefinement": {"dentate": record}}
+        return runtime
+
+
+class TemplatePositionsInput(InputSpec):
+    reference = File(exists=True, mandatory=True, desc="image whose grid is the result's")
+    template = File(exists=True, mandatory=True, desc="image of the space that the positions are in")
+    transforms = InputMultiObject(File(exists=True), desc="in the order in which points of `reference` go through them")
+
+
+class TemplatePositions(StageInterface):
+    """Where in template space each voxel of a grid lies."""
+
+    input_spec, output_spec = TemplatePositionsInput, ResampleOutput
+
+    def _run_interface(self, runtime):
+        from ..space.resample import positions
+
+        given = self.inputs
+        transforms = [Path(path) for path in given.transforms or []]
+        out = Path(self._out(runtime, "out_file"))
+        positions(Path(given.reference), Path(given.template), transforms, out)
         return runtime

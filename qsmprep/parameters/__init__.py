@@ -26,7 +26,7 @@ from .inversion import (
     TwoPass,
     Whqsm,
 )
-from .measures import Arlo, Loglinear, Mask, Nonlinear, Texture
+from .measures import Arlo, Loglinear, Mask, Nonlinear, Texture, Veins
 from .phase import Coils, Laplacian, LinearFit, Mcpc3ds, NonlinearFit, Romeo
 
 UNWRAP_METHODS = ("romeo", "laplacian")
@@ -90,6 +90,7 @@ class Tables:
     arlo: Arlo = field(default_factory=Arlo)
     nonlinear: Nonlinear = field(default_factory=Nonlinear)
     texture: Texture = field(default_factory=Texture)
+    veins: Veins = field(default_factory=Veins)
 
 
 def table_of(cls: type) -> str:

@@ -57,3 +57,15 @@ class Texture(Params):
 
     bin_width_ppb: float = 10.0
     distance_mm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Veins(Params):
+    """Veins to leave out: least χ [ppm], sharpness, scale [mm], least R2* [1/s]; χ and R2* above the mask's median."""
+
+    may_be_zero = ("r2star_excess",)
+
+    chi_ppm: float = 0.12
+    ridge: float = 0.25
+    radius_mm: float = 0.7
+    r2star_excess: float = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .partial_volume import partial_volume_means
 from .statistics import SIGNED, SPREAD, UNITLESS, left_minus_right, mean_of, rim_distance, ring, ring_box
 
-DEFINITION_VERSION = "2"
+DEFINITION_VERSION = "3"
 """Of the numbers' definitions; it goes up whenever one is changed or added."""
 
 MAPS = {"chi": ("susceptibility χ", "ppm"), "r2star": ("R2*", "1/s")}
 # columns that look at more than the values of one region
 WIDER = {
+    "chi_pv_mean": (
+        "Mean of χ, each voxel that counts weighted by the fraction of it that the region of the atlas fills (linear "
+        "interpolation of the region's indicator); not given for a region whose border was found on χ",
+        "ppm",
+    ),
     "chi_total": ("Total susceptibility: mean times volume of the n_voxels voxels", "ppm*mm^3"),
     "chi_left_minus_right": ("Mean on the left minus mean on the right; the same in both rows", "ppm"),
     "chi_asymmetry": (
@@ -34,7 +41,25 @@ WIDER = {
         "Fraction of the n_voxels voxels whose field is not to be trusted (infinite noise of the field map)",
         "1",
     ),
+    "refined": (
+        "1: the region's border was found on χ; 0: χ could not tell it, and the region is where the atlas looks for "
+        "it; n/a: the region is as the atlas has it",
+        "1",
+    ),
 }
+
+
+@dataclass(frozen=True)
+class AtlasPlace:
+    """An atlas on its own grid, and where in its space the voxels of a map lie.
+
+    ``labels`` is an (i, j, k) integer array, ``affine`` its voxel-to-world matrix [mm], ``positions`` an (x, y, z, 3)
+    array [mm].
+    """
+
+    labels: NDArray[np.integer[Any]]
+    affine: NDArray[np.floating[Any]]
+    positions: NDArray[np.floating[Any]]
 
 
 def column_definitions() -> dict[str, dict[str, str]]:
@@ -43,7 +68,10 @@ def column_definitions() -> dict[str, dict[str, str]]:
         "index": {"Description": "Value of the region in the label image"},
         "name": {"Description": "Name of the region"},
         "hemisphere": {"Description": "L: the person's left, R: the person's right, n/a: midline or both sides"},
-        "n_voxels": {"Description": "Voxels of the region inside the mask in which χ is known", "Units": "1"},
+        "n_voxels": {
+            "Description": "Voxels of the region inside the mask in which χ is known, without those that were left out",
+            "Units": "1",
+        },
         "volume_mm3": {"Description": "Volume of all voxels of the region, inside that mask or not", "Units": "mm^3"},
         "coverage": {"Description": "n_voxels as a fraction of all voxels of the region", "Units": "1"},
     }
@@ -90,6 +118,9 @@ def region_table(
     maps: Mapping[str, NDArray[np.floating[Any]] | None],
     *,
     noise: NDArray[np.floating[Any]] | None = None,
+    counted: NDArray[np.bool_] | None = None,
+    place: AtlasPlace | None = None,
+    refined: Mapping[int, bool] | None = None,
 ) -> pd.DataFrame:
     """Size, coverage and statistics of every region of `lookup`, also of those that no voxel belongs to.
 
@@ -105,6 +136,10 @@ def region_table(
         A map that is None gives columns without values.
     noise : (x, y, z) array [ppm], optional
         Of the field, infinite where it is not to be trusted.
+    counted : (x, y, z) bool array, optional
+        Voxels of the mask that count; those left out stay part of the mask, as far as its rim is concerned.
+    place : the atlas on its own grid, for the means over partial volumes; without it these are missing
+    refined : value of a label -> whether its border was found on χ, of those for which that was tried
 
     Returns
     -------
@@ -115,19 +150,49 @@ def region_table(
     ValueError
         If the shapes differ.
     """
-    for name, values in {"mask": mask, "noise": noise, **maps}.items():
+    for name, values in {"mask": mask, "noise": noise, "counted": counted, **maps}.items():
         if values is not None and values.shape != labels.shape:
             raise ValueError(f"labels have shape {labels.shape}, {name} has {values.shape}")
-    indices = lookup["index"].to_numpy(int)
-    size = int(max(indices.max(initial=0), labels.max(initial=0))) + 1
-    total = np.bincount(labels.ravel(), minlength=size)[indices]
-    inside = np.where(mask, labels, 0)
-    known = np.bincount(inside.ravel(), minlength=size)[indices]
+    used = mask if counted is None else mask & counted
+    indices, chi = lookup["index"].to_numpy(int), maps.get("chi")
+    inside = np.where(used, labels, 0)
+    voxels = _voxels_of(inside, indices)
+    table = _sizes(labels, inside, lookup, voxel_size).assign(**_spread(voxels, maps))
+    table["chi_pv_mean"] = _filled_means(place, used, chi, indices, refined or {})
+    table["chi_total"] = table["chi_mean"] * table["n_voxels"] * float(np.prod(np.asarray(voxel_size, float)))
+    sides = left_minus_right(list(table["name"]), list(table["hemisphere"]), table["chi_mean"].to_numpy(float))
+    table["chi_left_minus_right"], table["chi_asymmetry"] = sides
+    table["chi_ring_contrast"] = table["chi_mean"] - _around(labels, inside, indices, used, voxel_size, chi)
+    depth = rim_distance(mask, voxel_size).ravel()
+    table["rim_distance"] = [mean_of(depth[v].astype(np.float64)) for v in voxels]
+    wild = None if noise is None else ~np.isfinite(noise).ravel()
+    table["outlier_fraction"] = [np.nan if wild is None else mean_of(wild[v].astype(np.float64)) for v in voxels]
+    table["refined"] = [float(refined[i]) if refined and i in refined else np.nan for i in indices]
+    return table
+
+
+def _sizes(
+    labels: NDArray[np.integer[Any]],
+    inside: NDArray[np.integer[Any]],
+    lookup: pd.DataFrame,
+    voxel_size: Sequence[float],
+) -> pd.DataFrame:
+    """Which regions there are, how large they are, and how much of them counts."""
     table = lookup[["index", "name", "hemisphere"]].reset_index(drop=True)
+    indices = table["index"].to_numpy(int)
+    size = int(max(indices.max(initial=0), labels.max(initial=0))) + 1
+    total, known = (np.bincount(values.ravel(), minlength=size)[indices] for values in (labels, inside))
     table["n_voxels"] = known
     table["volume_mm3"] = total * float(np.prod(np.asarray(voxel_size, float)))
     table["coverage"] = np.divide(known, total, out=np.full(total.shape, np.nan), where=total > 0)
-    voxels = _voxels_of(inside, indices)
+    return table
+
+
+def _spread(
+    voxels: Sequence[NDArray[np.intp]], maps: Mapping[str, NDArray[np.floating[Any]] | None]
+) -> dict[str, list[float]]:
+    """Columns that tell how the values of each region are spread."""
+    columns: dict[str, list[float]] = {}
     for prefix in MAPS:
         values = maps.get(prefix)
         flat = None if values is None else values.ravel()
@@ -136,17 +201,23 @@ def region_table(
         if prefix == "chi":
             wanted |= {name: function for name, (function, *_) in SIGNED.items()}
         for name, function in wanted.items():
-            table[f"{prefix}_{name}"] = [np.nan if v is None or not v.size else function(v) for v in taken]
-    size_mm3 = float(np.prod(np.asarray(voxel_size, float)))
-    table["chi_total"] = table["chi_mean"] * known * size_mm3
-    sides = left_minus_right(list(table["name"]), list(table["hemisphere"]), table["chi_mean"].to_numpy(float))
-    table["chi_left_minus_right"], table["chi_asymmetry"] = sides
-    table["chi_ring_contrast"] = table["chi_mean"] - _around(labels, inside, indices, mask, voxel_size, maps.get("chi"))
-    depth = rim_distance(mask, voxel_size).ravel()
-    table["rim_distance"] = [mean_of(depth[v].astype(np.float64)) for v in voxels]
-    wild = None if noise is None else ~np.isfinite(noise).ravel()
-    table["outlier_fraction"] = [np.nan if wild is None else mean_of(wild[v].astype(np.float64)) for v in voxels]
-    return table
+            columns[f"{prefix}_{name}"] = [np.nan if v is None or not v.size else function(v) for v in taken]
+    return columns
+
+
+def _filled_means(
+    place: AtlasPlace | None,
+    used: NDArray[np.bool_],
+    chi: NDArray[np.floating[Any]] | None,
+    indices: NDArray[np.int64],
+    refined: Mapping[int, bool],
+) -> NDArray[np.float64]:
+    """Mean χ over partial volumes; NaN where the atlas does not tell what a region's voxels hold."""
+    if place is None or chi is None:
+        return np.full(len(indices), np.nan)
+    means = partial_volume_means(place.labels, place.affine, place.positions, used, chi, indices)
+    means[[bool(refined.get(int(i), False)) for i in indices]] = np.nan
+    return means
 
 
 def _around(

@@ -14,6 +14,7 @@ from typing import Any
 
 from qsmprep import __version__
 from qsmprep.parameters import SINGLE_STEP_METHODS
+from qsmprep.report.methods_regions import regions_text
 from qsmprep.report.records import plan_dict
 
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
@@ -326,13 +327,7 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
             "The deep nuclei of the template were then matched to χ "
             f"{'and the T1-weighted image together ' if through else ''}by local cross-correlation [@hanspach2017]. "
         )
-    if settings.get("atlas"):
-        return text + f"Regions come from the label image {Path(str(settings['atlas'])).name}, given by the user."
-    return text + (
-        "Deep grey nuclei come from the CIT168 atlas [@pauli2018]; thalamus, hippocampus and amygdala from the "
-        "Melbourne subcortex atlas [@tian2020]; cortical regions from the Desikan-Killiany atlas [@desikan2006]. The "
-        "dentate nucleus comes from a prior made for qsmprep from published positions and volumes."
-    )
+    return text + regions_text(settings)
 
 
 def _software_text(settings: Mapping[str, Any]) -> str:

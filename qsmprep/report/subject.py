@@ -11,7 +11,7 @@ from qsmprep.bids.names import split_name
 from qsmprep.report import consensus, methods
 from qsmprep.report.page import data_uri, write_page
 from qsmprep.report.records import Record, number, plan_dict, read_failures, read_json, subject_records
-from qsmprep.report.tables import region_view
+from qsmprep.report.tables import region_notes, region_view
 
 CRASH_CHARACTERS = 20_000  # of a crash file that are shown: its end, where the exception stands
 _SHOWN_FIGURES = ("mask", "phase", "totalfield", "localfield", "chi", "histogram", "r2star")
@@ -92,7 +92,10 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": record.verdict,
         "reasons": record.reasons,
         "metrics": _metrics(record.qc),
-        "notes": list(record.plan.get("notes") or record.sidecar.get("Notes") or ()),
+        "notes": [
+            *(record.plan.get("notes") or record.sidecar.get("Notes") or ()),
+            *(note for rows in record.tables.values() for note in region_notes(rows)),
+        ],
         "decisions": _decisions(record, settings),
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
         "mask_told": _mask_told(record, settings),

@@ -46,6 +46,16 @@ def region_view(run: str, name: str, rows: Sequence[Mapping[str, str]]) -> dict[
     }
 
 
+def region_notes(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """What a reader of the table has to know: which regions are priors whose border χ could not tell."""
+    return [
+        f"{row.get('name', '')} {_side(row)}: χ could not tell its border; the numbers are those of the place where "
+        "the atlas looks for it, white matter included"
+        for row in rows
+        if number(row.get("refined")) == 0
+    ]
+
+
 def _side(row: Mapping[str, str]) -> str:
     return _SIDES.get(row.get("hemisphere", "n/a"), "mid")
 

@@ -68,3 +68,36 @@ def apply(
     result.header.set_xyzt_units("mm", "sec")
     nib.save(result, out)
     return out
+
+
+_OFFSET_MM = 1000.0
+"""Added to coordinates while they are moved: what lies outside the template comes out as 0, which none of them is."""
+
+
+def positions(reference: Path, template: Path, transforms: Sequence[Path], out: Path) -> Path:
+    """Write where in template space each voxel of a grid lies: shape (x, y, z, 3), mm, NaN outside the template.
+
+    Parameters
+    ----------
+    reference : path of an image that has the wanted grid; its values are not read
+    template : path of an image of the space; its field of view is where positions are known
+    transforms : paths of ITK transforms, as for `apply`
+    out : path to write (.nii or .nii.gz)
+    """
+    space = nib.load(template)
+    grid = np.indices(space.shape[:3], dtype=np.float32)
+    parts = []
+    for axis in range(3):
+        row = space.affine[axis]
+        values = sum(np.float32(row[i]) * grid[i] for i in range(3)) + np.float32(row[3] + _OFFSET_MM)
+        ramp = out.with_name(f"ramp{axis}.nii")
+        nib.save(nib.Nifti1Image(values.astype(np.float32), space.affine), ramp)
+        moved_ramp = apply(ramp, reference, transforms, out.with_name(f"moved{axis}.nii"))
+        parts.append(np.asanyarray(nib.load(moved_ramp).dataobj).copy())
+        for path in (ramp, moved_ramp):
+            path.unlink()
+    moved = np.stack(parts, axis=-1)
+    moved[(moved == 0).any(axis=-1)] = np.nan
+    result = nib.Nifti1Image(moved - np.float32(_OFFSET_MM), nib.load(reference).affine)
+    nib.save(result, out)
+    return out

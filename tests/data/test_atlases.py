@@ -158,6 +158,71 @@ def test_dentate_prior_has_the_published_place_and_size_and_says_that_it_is_a_pr
     assert sources == {"prior"}
 
 
+@pytest.fixture(scope="module")
+def parts():
+    """{(name, hemisphere): mask} of the parts of regions, and the affine."""
+    atlas = data.atlas("parts")
+    labels, affine = load(atlas.image)
+    return {(row["name"], row["hemisphere"]): labels == int(row["index"]) for row in rows(atlas)}, affine
+
+
+def deep(name, hemisphere, seg="deepgrey"):
+    atlas = data.atlas(seg)
+    index = [int(r["index"]) for r in rows(atlas) if r["name"] == name and r["hemisphere"] == hemisphere]
+    return load(atlas.image)[0] == index[0]
+
+
+@pytest.mark.parametrize("hemisphere", ["L", "R"])
+@pytest.mark.parametrize("nucleus", ["SNr", "SNc-PBP-VTA"])
+def test_thirds_of_the_substantia_nigra_run_from_front_to_back_and_make_up_the_whole(parts, nucleus, hemisphere):
+    masks, affine = parts
+    pieces = [masks[f"{nucleus} {third} third", hemisphere] for third in ("anterior", "middle", "posterior")]
+    assert np.array_equal(np.logical_or.reduce(pieces), deep(nucleus, hemisphere))
+    y = [apply_affine(affine, np.argwhere(piece))[:, 1] for piece in pieces]
+    assert y[0].min() > y[1].max() and y[1].min() > y[2].max()
+    assert all(20 <= piece.sum() <= 250 for piece in pieces)
+
+
+@pytest.mark.parametrize("hemisphere", ["L", "R"])
+def test_thirds_of_the_substantia_nigra_have_equal_length(parts, hemisphere):
+    masks, affine = parts
+    lengths = []
+    for third in ("anterior", "middle", "posterior"):
+        both = masks[f"SNr {third} third", hemisphere] | masks[f"SNc-PBP-VTA {third} third", hemisphere]
+        y = apply_affine(affine, np.argwhere(both))[:, 1]
+        lengths.append(y.max() - y.min() + 1)
+    assert max(lengths) - min(lengths) <= 1
+    assert 15 <= sum(lengths) <= 20
+
+
+@pytest.mark.parametrize("hemisphere", ["L", "R"])
+def test_pulvinar_is_the_back_of_the_thalamus_near_where_the_allen_atlas_has_it(parts, hemisphere):
+    masks, affine = parts
+    pulvinar, thalamus = masks["pulvinar (posterior thalamus)", hemisphere], deep("thalamus", hemisphere)
+    assert not (pulvinar & ~thalamus).any()
+    front = apply_affine(affine, np.argwhere(thalamus & ~pulvinar))[:, 1].min()
+    assert front > apply_affine(affine, np.argwhere(pulvinar))[:, 1].max()
+    assert 0.2 < pulvinar.sum() / thalamus.sum() < 0.45
+    labels, other, names = real("AllenAtlas.nii.gz")
+    sign = -1 if hemisphere == "L" else 1
+    position = apply_affine(other, np.argwhere(labels == names.index("Pul")))
+    expected = position[position[:, 0] * sign > 0].mean(axis=0)
+    assert np.linalg.norm(centre(pulvinar, affine) - expected) < 3
+
+
+@pytest.mark.parametrize(("hemisphere", "sign"), [("L", -1), ("R", 1)])
+def test_hand_area_is_the_precentral_gyrus_about_the_knob(parts, hemisphere, sign):
+    masks, affine = parts
+    hand, precentral = masks["precentral hand area", hemisphere], deep("precentral", hemisphere, "DK")
+    assert not (hand & ~precentral).any()
+    distance = np.linalg.norm(apply_affine(affine, np.argwhere(hand)) - (38 * sign, -22, 57), axis=1)
+    assert distance.max() <= 12
+    outside = np.linalg.norm(apply_affine(affine, np.argwhere(precentral & ~hand)) - (38 * sign, -22, 57), axis=1)
+    assert outside.min() > 12
+    assert np.allclose(centre(hand, affine), (37 * sign, -20, 57), atol=2)
+    assert 1500 < hand.sum() < 3000
+
+
 def test_every_source_of_a_label_has_a_licence_and_a_citation():
     for name in data.ATLASES:
         atlas = data.atlas(name)
@@ -176,7 +241,7 @@ def test_packaged_files_are_those_that_were_built():
 
 
 def test_unknown_names_are_refused_with_those_that_exist():
-    with pytest.raises(ValueError, match="deepgrey, DK"):
+    with pytest.raises(ValueError, match="deepgrey, DK, parts"):
         data.atlas("AAL")
     with pytest.raises(ValueError, match="T1w"):
         data.template("T2w")

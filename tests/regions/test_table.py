@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
-from qsmprep.regions import column_definitions, read_labels, region_table
+from qsmprep.regions import AtlasPlace, column_definitions, read_labels, region_table
 
 LOOKUP = pd.DataFrame({"index": [1, 101, 7], "name": ["caudate", "caudate", "absent"], "hemisphere": ["L", "R", "n/a"]})
 
@@ -141,3 +142,30 @@ def test_ring_is_tissue_around_a_region_in_mm():
     chi = np.where(other == 2, 9.0, chi)
     row = region_table(other.astype(np.int32), lookup, mask, (1, 1, 2), {"chi": chi}).iloc[0]
     assert row["chi_ring_contrast"] == pytest.approx(0.08)
+
+
+def test_voxels_that_do_not_count_lower_coverage_but_move_no_rim(head):
+    labels, mask, chi = head
+    counted = np.ones(labels.shape, bool)
+    counted[1, 1:3, 1:3] = False
+    plain = region_table(labels, LOOKUP, mask, (1, 1, 1), {"chi": chi}).iloc[0]
+    row = region_table(labels, LOOKUP, mask, (1, 1, 1), {"chi": chi}, counted=counted).iloc[0]
+    inside = chi[(labels == 1) & mask & counted].astype(float)
+    assert row["n_voxels"] == inside.size == plain["n_voxels"] - 4
+    assert row["chi_mean"] == pytest.approx(inside.mean(), abs=1e-12)
+    assert row["volume_mm3"] == plain["volume_mm3"] and row["coverage"] < plain["coverage"]
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1]
+    assert row["rim_distance"] == pytest.approx(depth[(labels == 1) & mask & counted].mean(), rel=1e-6)
+
+
+def test_a_region_found_on_chi_says_so_and_has_no_mean_by_the_atlas(head):
+    labels, mask, chi = head
+    positions = np.stack(np.indices(labels.shape), axis=-1).astype(float)
+    place = AtlasPlace(labels, np.eye(4), positions)
+    table = region_table(
+        labels, LOOKUP, mask | True, (1, 1, 1), {"chi": chi}, place=place, refined={1: True, 101: False}
+    )
+    assert table["refined"].tolist()[:2] == [1, 0] and np.isnan(table["refined"][2])
+    assert np.isnan(table["chi_pv_mean"][0]) and np.isnan(table["chi_pv_mean"][2])
+    assert table["chi_pv_mean"][1] == pytest.approx(table["chi_mean"][1]), "its own grid: every voxel is full"
+    assert region_table(labels, LOOKUP, mask, (1, 1, 1), {"chi": chi})["chi_pv_mean"].isna().all()

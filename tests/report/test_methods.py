@@ -100,3 +100,14 @@ def test_phase_offset_is_claimed_for_runs_of_which_it_can_be_told_only(text, run
     assert "removed with MCPC-3D-S" in told and "MCPC-3D-S (1 run)" not in told
     assert "MCPC-3D-S (1 run)" in text(runs=[whole, two])
     assert "MCPC-3D-S" not in text(runs=[two])
+
+
+def test_text_tells_where_regions_come_from_and_what_was_left_out(text):
+    plain = text()
+    assert "looked for around a prior" in plain and "pulvinar" in plain and "10.1093/brain/120.1.141" in plain
+    assert "look like veins" not in plain and "rim of" not in plain and "10.1007/BFb0056195" not in plain
+    asked = text(SETTINGS | {"exclude_veins": True, "exclude_gradients": True, "erode_labels": 1.5})
+    assert "look like veins" in asked and "10.1007/BFb0056195" in asked
+    assert "steep or inconsistent" in asked and "rim of 1.5 mm" in asked
+    own = text(SETTINGS | {"atlas": "/data/mine.nii.gz"})
+    assert "mine.nii.gz" in own and "pulvinar" not in own

@@ -232,3 +232,12 @@ def test_participant_without_a_gradient_echo_sees_what_was_passed_over(tmp_path)
     assert "Files passed over: 1" in page.words and "sub-01_part-mag_MEGRE.nii.gz : magnitude only" in page.words
     assert "No run was processed, so there is no methods text" in page.words
     assert "sub-01 : no gradient echo" in Page(build_index(tmp_path, plan=plan).read_text()).words
+
+
+def test_a_label_that_stayed_a_prior_is_named_for_the_reader():
+    from qsmprep.report.tables import region_notes
+
+    cells = [("dentate", "L", "0.0"), ("dentate", "R", "1"), ("putamen", "L", "n/a"), ("caudate", "L", "")]
+    rows = [{"name": name, "hemisphere": side, "refined": refined} for name, side, refined in cells]
+    notes = region_notes(rows)
+    assert len(notes) == 1 and notes[0].startswith("dentate L: χ could not tell")

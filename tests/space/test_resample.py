@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from qsmprep.space.resample import apply
+from qsmprep.space.resample import apply, positions
 
 
 def image(path, values, affine, code=1):
@@ -69,3 +69,23 @@ def test_transforms_go_from_the_reference_to_the_image(labels, tmp_path):
 def test_unknown_interpolation_is_refused(labels, tmp_path):
     with pytest.raises(ValueError, match="linear, nearest, label, spline"):
         apply(labels, labels, [], tmp_path / "out.nii.gz", interpolation="cubic")
+
+
+def test_positions_follow_the_transform_and_are_unknown_outside_the_template(tmp_path):
+    ants = pytest.importorskip("ants")
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -19
+    template = image(tmp_path / "template.nii.gz", np.ones((20, 20, 20), np.float32), affine)
+    oblique = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, 0.1, -0.3) * 2.5, (-14, -16, -12))
+    grid = image(tmp_path / "grid.nii.gz", np.zeros((15, 14, 13), np.float32), oblique)
+    shift = ants.create_ants_transform(transform_type="Euler3DTransform", dimension=3, translation=(3.0, -2.0, 5.0))
+    ants.write_transform(shift, str(tmp_path / "shift.mat"))
+    found = nib.load(positions(grid, template, [tmp_path / "shift.mat"], tmp_path / "places.nii")).get_fdata()
+    # ITK moves points of the reference in LPS: x and y turn their signs
+    voxels = np.stack(np.indices((15, 14, 13)), axis=-1)
+    expected = nib.affines.apply_affine(oblique, voxels) + np.array((-3.0, 2.0, 5.0))
+    inside = (np.abs(expected) <= 19).all(axis=-1)
+    assert inside.any() and not inside.all()
+    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-3)
+    assert np.isnan(found[(np.abs(expected) > 20.1).any(axis=-1)]).all()
+    assert sorted(p.name for p in tmp_path.glob("*.nii")) == ["places.nii"]

@@ -4,6 +4,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
+from nipype.pipeline.engine import Workflow
 
 from qsmprep import parameters
 from qsmprep.bids.model import Echo, Run
@@ -20,9 +21,13 @@ STAGES = {
     "inversion": ("inversion", parameters.INVERSION_METHODS),
     "relaxometry": ("r2star", parameters.RELAXOMETRY_METHODS),
 }
-ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read", "twopass": "inversion", "texture": "texture"}
+ALWAYS = {"mask": "qsm_mask", "mcpc3ds": "phase_offset", "coils": "read", "twopass": "inversion", "texture": "texture",
+          "veins": "counted"}  # fmt: skip
 # what else has to be asked for, on the command line and in the file
-SWITCHES = {"twopass": ("--two-pass", "two_pass = true\n")}
+SWITCHES = {
+    "twopass": ("--two-pass", "two_pass = true\n"),
+    "veins": ("--exclude-veins", "exclude_veins = true\n"),
+}
 CASES = [(table, key) for table, values in TABLES.items() for key in asdict(values)]
 WORDS = {"mode": "individual", "floor": "constant"}
 
@@ -60,8 +65,12 @@ def stage_of(table):
 
 def node_inputs(settings, run, table):
     from qsmprep.workflows.recon import init_echoes_wf, init_recon_wf
-    from qsmprep.workflows.spaces import atlases_of, init_regions_wf
+    from qsmprep.workflows.spaces import add_region_inputs, atlases_of, init_regions_wf
 
+    if table == "veins":
+        counted = add_region_inputs(Workflow("run"), run, settings)[1]
+        assert counted.inputs.veins and not counted.inputs.gradients
+        return counted.inputs
     if table == "texture":
         return init_regions_wf(run, settings, atlases_of(settings)[0]).get_node("texture").inputs
     name = ALWAYS.get(table) or STAGES[stage_of(table)][0]
@@ -139,3 +148,37 @@ def test_noise_reaches_every_stage_that_weighs_by_it(run):
     assert ("field_fit", "background", ("noise", "noise")) in links
     assert ("field_fit", "inversion", ("noise", "noise")) in links
     assert ("inputnode", "inversion", ("quality", "quality")) in links
+
+
+def test_what_is_left_out_of_the_numbers_reaches_every_table(run):
+    from qsmprep.workflows.participant import init_run_wf
+
+    asked = ["--exclude-veins", "--exclude-gradients", "--erode-labels", "1.5"]
+    wf = init_run_wf(run, parse(["/data", "/out", "participant", *asked]))
+    counted = wf.get_node("counted")
+    assert counted.inputs.veins and counted.inputs.gradients
+    links = {(a.fullname, b.fullname, link) for a, b, data in wf._graph.edges(data=True) for link in data["connect"]}
+    for seg in ("deepgrey", "DK", "parts"):
+        assert any(b.endswith(f"seg_{seg}") and link == ("counted", "inputnode.counted") for _, b, link in links)
+        for node in ("table", "texture"):
+            assert wf.get_node(f"seg_{seg}.{node}").inputs.erode_mm == 1.5
+        assert wf.get_node(f"seg_{seg}.save_table").inputs.sidecar["LabelErosionMM"] == 1.5
+        assert wf.get_node(f"seg_{seg}.save_table").inputs.sidecar["LeftOut"] == {"Veins": True, "Gradients": True}
+    plain = init_run_wf(run, parse(["/data", "/out", "participant"]))
+    assert plain.get_node("counted") is None
+
+
+def test_only_an_atlas_that_has_a_prior_is_refined(run):
+    from qsmprep import data
+    from qsmprep.workflows.spaces import init_regions_wf, prior_sides
+
+    settings = parse(["/data", "/out", "participant"])
+    assert prior_sides(data.atlas("deepgrey")) == {"L": 20, "R": 120}
+    wf = {name: init_regions_wf(run, settings, data.atlas(name)) for name in data.ATLASES}
+    assert wf["deepgrey"].get_node("refine").inputs.sides == {"L": 20, "R": 120}
+    assert wf["DK"].get_node("refine") is None and wf["parts"].get_node("refine") is None
+    edges = {(a.name, b.name, c) for a, b, d in wf["deepgrey"]._graph.edges(data=True) for c in d["connect"]}
+    for node in ("table", "texture", "draw"):
+        assert ("refine", node, ("labels", "labels")) in edges
+    assert ("refine", "save_labels", ("labels", "in_file")) in edges
+    assert ("refine", "save_table", ("meta", "meta")) in edges

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -150,6 +151,32 @@ def test_sidecars_say_how_and_from_what(heads):
     assert all(source.startswith("bids:raw:sub-01/anat/") for source in sidecar["Sources"])
     columns = json.loads((out / "sub-01" / "anat" / "sub-01_seg-deepgrey_desc-stats_dseg.json").read_text())
     assert set(stats(out, "01").columns) <= set(columns)
+
+
+def test_dentate_is_where_chi_shows_it_or_said_to_be_a_prior(heads):
+    _, out, _ = heads
+    for subject in ("01", "02"):
+        stem = out / f"sub-{subject}" / "anat" / f"sub-{subject}_seg-deepgrey"
+        told = json.loads(Path(f"{stem}_dseg.json").read_text())["LabelRefinement"]["dentate"]
+        assert json.loads(Path(f"{stem}_desc-stats_dseg.json").read_text())["LabelRefinement"]["dentate"] == told
+        table = stats(out, subject).set_index(["name", "hemisphere"])
+        labels = load(f"{stem}_dseg.nii.gz")
+        size = np.prod(nib.load(f"{stem}_dseg.nii.gz").header.get_zooms())
+        for side, index in (("L", 20), ("R", 120)):
+            assert table.loc[("dentate", side), "refined"] == (told[side]["Method"] == "chi")
+            volume = told[side].get("Volume", told[side]["PriorVolume"])
+            assert (labels == index).sum() * size == pytest.approx(volume, rel=1e-3)
+        assert table.drop("dentate", level="name")["refined"].isna().all()
+
+
+def test_means_over_partial_volumes_are_near_plain_ones_in_large_regions(heads):
+    _, out, _ = heads
+    table = stats(out, "01").set_index(["name", "hemisphere"])
+    for name in ("putamen", "caudate", "thalamus"):
+        for side in "LR":
+            row = table.loc[(name, side)]
+            assert row["chi_pv_mean"] == pytest.approx(row["chi_mean"], abs=0.006)
+            assert row["chi_pv_mean"] != row["chi_mean"]
 
 
 def test_reports_are_self_contained(heads):

@@ -1,0 +1,32 @@
+"""What the methods text says of regions: where they come from, and which of their voxels count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PACKAGED = (
+    "Deep grey nuclei come from the CIT168 atlas [@pauli2018]; thalamus, hippocampus and amygdala from the Melbourne "
+    "subcortex atlas [@tian2020]; cortical regions from the Desikan-Killiany atlas [@desikan2006]. Substantia nigra in "
+    "thirds from front to back, pulvinar (thalamus behind the posterior commissure) and hand area of the precentral "
+    "gyrus [@yousry1997] are parts of these, cut in template space. The dentate nucleus was looked for around a prior "
+    "made for qsmprep from published position and volume, and is the connected body there whose χ lies above the "
+    "middle between nucleus and surroundings; where χ had too little contrast, it is the prior, as its sidecar tells."
+)
+
+
+def regions_text(settings: Mapping[str, Any]) -> str:
+    """Sentences on the atlases, and on what was left out of the numbers per region."""
+    given = settings.get("atlas")
+    parts = [f"Regions come from the label image {Path(str(given)).name}, given by the user." if given else _PACKAGED]
+    if settings.get("exclude_veins"):
+        parts.append(
+            "Voxels that look like veins (χ and R2* well above the median, in a ridge by the Hessian of χ "
+            "[@frangi1998]) were left out of the numbers."
+        )
+    if settings.get("exclude_gradients"):
+        parts.append("Voxels whose field was steep or inconsistent (infinite noise of the field map) were left out.")
+    if settings.get("erode_labels"):
+        parts.append(f"A rim of {settings['erode_labels']:g} mm of every region was left out.")
+    return " ".join(parts)
