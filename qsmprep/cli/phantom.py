@@ -86,6 +86,14 @@ def echo_times(echoes: int, b0: float) -> tuple[float, ...]:
     type=click.Choice(["mag-phase", "real-imag"]),
     help="What is stored.",
 )
+@click.option(
+    "--ventricles",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(1, 2),
+    metavar="FACTOR",
+    help="How many times as large the lateral ventricles are (atrophy), 1 to 2.",
+)
 @click.option("--no-t1w", is_flag=True, help="No T1-weighted image.")
 @click.option("--t1w-voxel-size", default="1", show_default=True, metavar="MM ...", help="One number, or three.")
 @click.option(
@@ -129,7 +137,7 @@ def command(out_dir: Path, **given: Any) -> None:
             name: given[name]
             for name in (
                 *("participants", "sessions", "seed", "b0", "snr", "obliquity", "head_tilt", "bipolar", "parts"),
-                *("labels", "oversampling", "mem_gb"),
+                *("labels", "oversampling", "mem_gb", "ventricles"),
             )
         },
     )

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EnvironmentFault, UsageError
+from ..space.priors import lateral_ventricles
 from . import signal as acquisition
+from .atrophy import widen_ventricles
 from .forward import local_field, shim, total_field
 from .geometry import TURN_AXIS, Grid, Matrix, Pose, Shape, draw_shape, grid_around, rotation
 from .head import Head, gradient_echo_contrast, region_names, sample_head, t1w_contrast, texture
@@ -41,6 +43,7 @@ class Options:
     oversampling : how many times finer than the acquired voxel the head is made, at least
     mem_gb : memory that one participant may take [GB]; the oversampling yields to it
     variation : between persons' shapes; 0 gives everybody the template's shape
+    ventricles : how many times as large the lateral ventricles are as the person's shape alone would make them
     """
 
     groups: tuple[str, ...] = ("control",)
@@ -62,6 +65,7 @@ class Options:
     oversampling: int = 2
     mem_gb: float = 12.0
     variation: float = 1.0
+    ventricles: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,7 @@ def make_subject(options: Options, participant: int, group: str, session: int = 
     )  # fmt: skip
     low, high = template.affine[:3, 3], template.affine[:3, 3] + template.t1w.shape
     shape = draw_shape(_stream(options, participant, 2), low - 20, high + 20, options.variation)
+    shape = _atrophic(shape, template, options.ventricles)
     tile = texture(_stream(options, participant, 3))
     pose = Pose(rotation(TURN_AXIS, options.head_tilt), np.zeros(3))
     pose = pose.moved(_stream(options, participant, 4, session), 3.0, 2.0 * min(options.variation, 1.0))
@@ -217,6 +222,18 @@ def make_subject(options: Options, participant: int, group: str, session: int = 
         del head, field
         image, image_grid = _t1w(pose, shape, template, tile, options, _stream(options, participant, 7, session))
     return Visit(person, grid, echoes, sigma, factor, truth, image, image_grid)
+
+
+def _atrophic(shape: Shape, template: Template, factor: float) -> Shape:
+    """The shape with wider ventricles, where they are asked for."""
+    if factor == 1:
+        return shape
+    brain = template.brain > 0.5
+    ventricles = lateral_ventricles(template.t1w, brain, template.affine, margin=0)
+    try:
+        return widen_ventricles(shape, ventricles, template.affine, factor)
+    except ValueError as error:
+        raise UsageError(f"--ventricles: {error}; the most that every head can have is about 2") from error
 
 
 def _grids(

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qsmprep.mask.score import mask_score
 from qsmprep.qc import judge, metric_definitions, run_metrics
 
 GOOD = {"brain_volume_ml": 1400.0, "qsm_mask_fraction": 0.95, "chi_sd_ppb": 40.0, "deep_grey_contrast_ppb": 80.0}
@@ -36,7 +37,10 @@ def test_every_metric_returned_is_defined(arrays):
     metrics = run_metrics(
         brain_mask=brain, qsm_mask=qsm, voxel_size=(3, 3, 3), chi=chi, local_field=chi, quality=chi, residual=chi,
         noise=chi, r2star=np.arange(27000.0).reshape(chi.shape), reference={"offset": 0.01, "sd": 0.02},
-        regions=regions, agreement={"template_dice": 0.97, "coregistration_nmi": 1.2, "nuclei_shift_mm": 1.0},
+        regions=regions,
+        agreement={"template_dice": 0.97, "coregistration_nmi": 1.2, "nuclei_shift_mm": 1.0, "mask_fallback": 0.0}
+        | {"mask_beyond_template_fraction": 0.0, "mask_agreement_dice": 0.9}
+        | mask_score(brain, qsm, np.ones(chi.shape), (3, 3, 3), np.ones(chi.shape)),
     )  # fmt: skip
     assert set(metrics) == set(metric_definitions())
     assert metrics["reference_offset_ppb"] == pytest.approx(10)
