@@ -42,7 +42,7 @@ def widen_ventricles(shape: Shape, ventricles: NDArray[np.bool_], affine: Matrix
     part = ventricles[box].astype(np.float32)
     origin = affine[:3, 3] + [s.start for s in box]
     inward = np.stack(np.gradient(ndimage.gaussian_filter(part, REACH_MM)), -1)
-    inward /= np.linalg.norm(inward, axis=-1).max()
+    inward = (inward / np.linalg.norm(inward, axis=-1).max()).astype(np.float32)
     corners = np.stack(np.meshgrid(*((0, n) for n in part.shape), indexing="ij"), -1).reshape(-1, 3) + origin
     around = shape.to_head(corners)
     points = np.stack(
@@ -50,7 +50,7 @@ def widen_ventricles(shape: Shape, ventricles: NDArray[np.bool_], affine: Matrix
     ).reshape(-1, 3)
 
     def widened(step_mm: float) -> tuple[Shape, float]:
-        wider = replace(shape, displacement=_composed(shape, step_mm * inward, origin))
+        wider = replace(shape, displacement=_composed(shape, np.float32(step_mm) * inward, origin))
         return wider, float(ndimage.map_coordinates(part, (wider.to_template(points) - origin).T, order=1).sum())
 
     low, high = 0.0, 12.0
