@@ -1,14 +1,19 @@
 """Numbers per region."""
 
 from .exclusions import inner_voxels, veins
-from .table import AtlasPlace, column_definitions, read_labels, region_table
+from .neighbours import add_neighbours, check_neighbours, parse_neighbours
+from .table import AtlasPlace, column_definitions, read_labels, read_table, region_table
 from .texture import texture_definitions, texture_table
 
 __all__ = [
     "AtlasPlace",
+    "add_neighbours",
+    "check_neighbours",
     "column_definitions",
     "inner_voxels",
+    "parse_neighbours",
     "read_labels",
+    "read_table",
     "region_table",
     "texture_definitions",
     "texture_table",
