@@ -2,6 +2,7 @@
 
 from .exclusions import inner_voxels, veins
 from .neighbours import add_neighbours, check_neighbours, parse_neighbours
+from .raters import rater_definitions, rater_table
 from .table import AtlasPlace, column_definitions, read_labels, read_table, region_table
 from .texture import texture_definitions, texture_table
 
@@ -12,6 +13,8 @@ __all__ = [
     "column_definitions",
     "inner_voxels",
     "parse_neighbours",
+    "rater_definitions",
+    "rater_table",
     "read_labels",
     "read_table",
     "region_table",
