@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .expected import has_magnitude
+from .expected import atlases, has_magnitude
 from .images import Grid, check_varies, read_grid, read_values, values_on_grid
 from .index import BidsFile, shorten_list
 from .masks import belongs
@@ -269,9 +269,12 @@ def check_atlas_space(run: Run, grid: Grid, settings: Settings) -> Run:
     ------
     InputError
         If it does not; the message names the file, what was found and what was expected.
+    UsageError
+        If the atlas or its table cannot be read.
     """
     if settings.atlas is None:
         return run
+    atlases(settings)  # a label image that is none ends the call, not just this run
     own = read_grid(settings.atlas)
     difference = own.difference(grid) and own.turned_like(grid).difference(grid)
     if settings.atlas_space == "native":

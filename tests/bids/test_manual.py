@@ -174,3 +174,13 @@ def test_neighbours_may_be_drawn_and_have_to_exist(dataset, manual):
     assert only_run(dataset, manual, neighbours=("SN=red nucleus", "manualAB.SN=GPi"))
     with pytest.raises(UsageError, match="no region is named 'RN' in deepgrey, DK, parts, manualAB"):
         plan_of(dataset, manual, neighbours=("SN=RN",))
+
+
+def test_an_atlas_that_is_no_image_ends_the_call(dataset, manual, tmp_path):
+    dataset.gre()
+    manual.mkdir()
+    (tmp_path / "no.nii").write_text("no")
+    (tmp_path / "no.tsv").write_text("index\tname\n1\ta\n")
+    for space in ("native", "template"):
+        with pytest.raises(UsageError, match=r"--atlas: .*no\.nii cannot be read"):
+            plan_of(dataset, manual, (), atlas=tmp_path / "no.nii", atlas_labels=tmp_path / "no.tsv", atlas_space=space)

@@ -197,7 +197,7 @@ def test_means_over_partial_volumes_are_near_plain_ones_in_large_regions(heads):
 
 
 def test_regions_drawn_on_either_image_are_measured_beside_the_atlases(heads):
-    bids, out, _ = heads
+    _, out, _ = heads
     anat = out / "sub-01" / "anat"
     row = pd.read_csv(anat / "sub-01_seg-manual_desc-raters_dseg.tsv", sep="\t").iloc[0]
     assert row["dice_AB_CD"] > 0.75 and abs(row["chi_difference_ppb_AB_CD"]) < 10
