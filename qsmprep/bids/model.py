@@ -59,6 +59,27 @@ class Echo:
 
 
 @dataclass(frozen=True)
+class Anatomy:
+    """What another program (sMRIPrep, fMRIPrep) has made of a T1w image.
+
+    Attributes
+    ----------
+    program : its name and version
+    dataset : the derivative dataset
+    t1w : preprocessed T1w, whole head
+    mask : its brain mask, on the same grid
+    to_template, from_template : ITK composite transforms (.h5), as antsApplyTransforms takes them; both or none
+    """
+
+    program: str
+    dataset: Path
+    t1w: Path
+    mask: Path
+    to_template: Path | None = None
+    from_template: Path | None = None
+
+
+@dataclass(frozen=True)
 class Run:
     """One gradient-echo acquisition that can be processed.
 
@@ -78,6 +99,7 @@ class Run:
     bipolar : whether odd and even echoes were read in opposite directions; None: not told, the data decide
     alternating_axis : voxel axis along which every second slice has π added, which is taken off again; None for none
     t1w : anatomical image of the participant, if any; `t1w_reason` says why this one, or why none
+    external : what another program has made of the participant's anatomy; `t1w` is then its T1w
     skull_strip : what finds the brain: ants, deepbet, synthstrip, precomputed, or quality (signal and phase alone)
     mask : brain mask that is there already, on the gradient echo's grid
     mask_replaced : `mask` was put into the output dataset by the user, in the place of the one written there
@@ -103,6 +125,7 @@ class Run:
     alternating_axis: int | None = None
     t1w: Path | None = None
     t1w_reason: str = ""
+    external: Anatomy | None = None
     skull_strip: str = "ants"
     mask: Path | None = None
     mask_replaced: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,23 @@ _PACKAGED = (
     "made for qsmprep from published position and volume, and is the connected body there whose χ lies above the "
     "middle between nucleus and surroundings; where χ had too little contrast, it is the prior, as its sidecar tells."
 )
+
+
+def external_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Sentences on what other programs have made of the anatomy; "" if nothing was used. `runs` are of the plan."""
+    programs: dict[tuple[str, bool], int] = {}
+    for run in runs:
+        found = run.get("external")
+        if found:
+            key = (str(found["program"]), bool(found.get("to_template")))
+            programs[key] = programs.get(key, 0) + 1
+    told = []
+    for (program, registered), n in programs.items():
+        cited = " [@esteban2019]" if "prep" in program.lower() else ""
+        what = "The T1-weighted image" + (" and its registration to the template" if registered else "")
+        which = f"{'comes' if not registered else 'come'} from {program}{cited} ({n} run{'' if n == 1 else 's'})"
+        told.append(f"{what} {which}.")
+    return " ".join([*told, ""])
 
 
 def regions_text(settings: Mapping[str, Any]) -> str:
