@@ -2,9 +2,9 @@
 
     python benchmarks/anatomy.py WORK_DIR --labels AllenAtlas.nii.gz --labels-tsv AllenAtlas.json [--only NAME ...]
 
-24 heads at 2 mm and 4 at 1 mm differ in shape, tilt, slice angle and ventricles (1.0 to 1.6 times). Each is processed by
-T1w and χ together, by the T1w alone, and by the gradient echo alone with χ. What is there already is not made again, so
-the script may be stopped; the table is made of what is there, and says of how many heads.
+24 heads at 2 mm and 4 at 1 mm differ in shape, tilt, slice angle and ventricles (1.0 to 1.6 times). Each is processed
+by T1w and χ together, by the T1w alone, and by the gradient echo alone with χ. What is there already is not made again,
+so the script may be stopped; the table is made of what is there, and says of how many heads.
 """
 
 from __future__ import annotations
