@@ -16,7 +16,7 @@ from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.masks import CompareBrain, Leakage, ReferencePriors
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import QualityNumbers, RateMasks
-from qsmprep.interfaces.space import RefineNuclei, Resample
+from qsmprep.interfaces.space import RefineNuclei, Resample, TemplatePositions
 from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
@@ -25,6 +25,7 @@ from .recon import init_echoes_wf, init_masks_wf, init_recon_wf
 from .spaces import (
     add_region_inputs,
     add_registration_figure,
+    atlas_of_person,
     atlases_of,
     chain,
     init_regions_wf,
@@ -266,6 +267,7 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
         ])  # fmt: skip
         if number == 0:
             wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")
+    _add_own_regions(wf, run, settings, counted, measured)
     template = init_template_wf(run, settings)
     wf.connect([
         (echoes, template, [("outputnode.reference", "inputnode.reference")]),
@@ -288,6 +290,25 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
         (recon, leakage, [("outputnode.brain_mask", "brain_mask")]),
     ])  # fmt: skip
     return [*numbers, (leakage, "numbers")]
+
+
+def _add_own_regions(wf: Workflow, run: Run, settings: Settings, counted: Node | None, measured: list[str]) -> None:
+    """FreeSurfer's regions of the T1w, carried over by the registration of the gradient echo to it."""
+    if run.external is None or run.external.segmentation is None:
+        return
+    found = run.external.segmentation
+    regions = init_regions_wf(run, settings, atlas_of_person(found, run.external.program), found.stats)
+    places = Node(TemplatePositions(template=str(run.external.t1w)), name="positions_t1w", mem_gb=1.5)
+    wf.connect([
+        (wf.get_node("echoes"), places, [("outputnode.reference", "reference")]),
+        (wf.get_node("coreg"), places, [("outputnode.from_t1w", "transforms")]),
+        (places, regions, [("out_file", "inputnode.positions")]),
+        (wf.get_node("echoes"), regions, [("outputnode.reference", "inputnode.reference")]),
+        (wf.get_node("coreg"), regions, [("outputnode.from_t1w", "inputnode.from_template")]),
+        (wf.get_node("recon"), regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
+    ])  # fmt: skip
+    if counted is not None:
+        wf.connect([(counted, regions, [("counted", "inputnode.counted"), ("meta", "inputnode.counted_meta")])])
 
 
 def _add_nuclei_stage(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,13 +12,13 @@ from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep import data
-from qsmprep.bids.derivatives import derivative_path, sidecar
-from qsmprep.bids.model import Run
+from qsmprep.bids.derivatives import bids_uri, derivative_path, sidecar
+from qsmprep.bids.model import Run, Segmentation
 from qsmprep.interfaces.figures import DrawLabels, DrawRegistration
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import CountedVoxels, RegionTable, TextureTable
 from qsmprep.interfaces.space import RefineDentate, Resample, SaveTransform, TemplatePositions
-from qsmprep.regions import column_definitions, texture_definitions
+from qsmprep.regions import column_definitions, freesurfer_definitions, texture_definitions
 from qsmprep.settings import Settings
 from qsmprep.space.dentate import NAME as DENTATE
 
@@ -32,14 +34,33 @@ def atlases_of(settings: Settings) -> tuple[data.Atlas, ...]:
     return tuple(data.atlas(name) for name in data.ATLASES)
 
 
-def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow:
+def atlas_of_person(found: Segmentation, program: str) -> data.Atlas:
+    """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w."""
+    description: dict[str, Any] = {
+        "Name": f"FreeSurfer {found.name}",
+        "Source": f"{found.image.name} of {program}",
+        "Space": "T1w of the participant",
+        "IndexScheme": "FreeSurfer's lookup table (FreeSurferColorLUT)",
+        "Citation": "Fischl B. NeuroImage 2012;62:774. https://doi.org/10.1016/j.neuroimage.2012.01.021",
+    }
+    if found.unnamed:
+        description["LabelsWithoutName"] = list(found.unnamed)
+    return data.Atlas(found.name, found.image, data.freesurfer_labels(found.name), description)
+
+
+def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas, stats: Sequence[Path] = ()) -> Workflow:
     """One atlas: its labels on the acquired grid, and the numbers per region.
+
+    Parameters
+    ----------
+    atlas : labels in template space, or in that of the T1w
+    stats : FreeSurfer's tables, for volume and thickness beside the other numbers
 
     Inputs
     ------
     reference, brain_mask, qsm_mask, chi, r2star, noise : on the acquired grid
-    from_template : transforms
-    positions : place of each voxel in the template [mm]
+    from_template : transforms from the atlas' space
+    positions : place of each voxel in that space [mm]
     counted : mask of the voxels that count, and `counted_meta`, where some are left out
 
     Outputs
@@ -53,10 +74,14 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
     labels, field = _add_labels(wf, inputs, run, atlas, measured)
     counting: dict[str, Any] = {"lookup": str(atlas.labels), "erode_mm": settings.erode_labels}
     table = Node(RegionTable(atlas=str(atlas.image), **counting), name="table", mem_gb=1.5)
+    if stats:
+        table.inputs.freesurfer_stats = [str(path) for path in stats]
     texture = Node(TextureTable(params=asdict(settings.texture), **counting), name="texture", mem_gb=1.0)
     draw = Node(DrawLabels(lookup=str(atlas.labels), title=f"{atlas.name} on χ"), name="draw", mem_gb=1.0)
     out = Node(IdentityInterface(["table"]), name="outputnode")
     saved = _save_regions(run, settings, atlas)
+    if stats:
+        saved["save_table"].inputs.sidecar |= freesurfer_definitions() | {"FreeSurferStats": _uris(stats, settings)}
     save_labels, save_table, save_texture = (saved[name] for name in ("save_labels", "save_table", "save_texture"))
     save_drawing = save_figure(run, settings, f"atlas{atlas.name}")
     known = [("qsm_mask", "mask"), *([("counted", "counted")] if settings.excludes else [])]
@@ -76,6 +101,10 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas) -> Workflow
     _add_records(wf, inputs, labels, saved, settings)
     wf.add_nodes([saved["save_lookup"]])
     return wf
+
+
+def _uris(paths: Sequence[Path], settings: Settings) -> list[str]:
+    return [bids_uri(path, settings) for path in paths]
 
 
 def prior_sides(atlas: data.Atlas) -> dict[str, int]:

@@ -72,7 +72,8 @@ def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: S
     names += [path("mask", space=space, res=1, desc=desc) for desc in ("brain", "qsm")]
     if settings.exclude_veins or settings.exclude_gradients:
         names.append(path("mask", desc="excluded"))
-    for seg in segmentations(settings):
+    own = run.external.segmentation if run.external else None
+    for seg in (*segmentations(settings), *([own.name] if own else [])):
         names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
         names.append(path("dseg", ".tsv", seg=seg, desc="texture"))
     ways = [("GRE", space), (space, "GRE"), *([("GRE", "T1w")] if run.t1w else [])]

@@ -1,4 +1,4 @@
-"""What sMRIPrep and fMRIPrep have left of a participant's anatomy, and whether it can be used in place of our own."""
+"""What sMRIPrep, fMRIPrep and FreeSurfer have left of a participant's anatomy, and whether it can be used."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data import FREESURFER, freesurfer_labels
 from ..errors import InputError
 from .dataset import read_description
 from .images import Grid, check_varies, read_grid, read_values
-from .index import BidsFile, find_derivative_images
+from .index import BidsFile, find_derivative_images, shorten_list
 from .masks import check_mask
-from .model import Anatomy
+from .model import Anatomy, Segmentation
 from .names import join_entities, split_name
 
 PREPROCESSED, T1W = "preproc", "T1w"
@@ -102,7 +103,8 @@ class ExternalAnatomy:
             what = f"{dataset.program}: {file.path.name} not used: {error}"
             return None, (f"{what}. The brain is found and registered by qsmprep itself",)
         ways, notes = self._transforms(file, dataset)
-        return Anatomy(dataset.program, dataset.root, file.path, mask, *ways), notes
+        labels, told = find_segmentation(file, grid, dataset.root)
+        return Anatomy(dataset.program, dataset.root, file.path, mask, *ways, labels), (*notes, *told)
 
     def _transforms(
         self, file: BidsFile, dataset: Derivatives
@@ -164,8 +166,72 @@ def _check_transform(path: Path) -> None:
         raise InputError(f"{path} is cut off: it has {size} of {end} bytes. Copy it again")
 
 
-def same_grid(path: Path, grid: Grid) -> str | None:
-    """What differs between an image's grid and another, axes permuted or flipped or not; None if they agree."""
+def find_segmentation(file: BidsFile, grid: Grid, root: Path) -> tuple[Segmentation | None, tuple[str, ...]]:
+    """FreeSurfer's labels of a preprocessed T1w: those with cortical regions, else those without; and notes.
+
+    Parameters
+    ----------
+    file, grid : of the T1w
+    root : of its dataset; FreeSurfer's own folders are looked for in `sourcedata/freesurfer`
+    """
+    notes: list[str] = []
+    for name in FREESURFER:
+        path = _beside(file, ".nii.gz", "dseg", description=name)
+        if not path.exists():
+            continue
+        try:
+            unnamed = _check_labels(path, grid, name)
+        except InputError as error:
+            notes.append(f"{name} not used: {error}")
+            continue
+        stats, told = _find_stats(file, root)
+        return Segmentation(name, path, stats, unnamed), (*notes, *told)
+    return None, tuple(notes)
+
+
+def _check_labels(path: Path, grid: Grid, name: str) -> tuple[int, ...]:
+    """Labels of an image that have no name; raises an InputError if it is no label image of FreeSurfer on the grid."""
+    import nibabel as nib
+    import numpy as np
+
+    from ..regions import read_labels
+
     own = read_grid(path)
     straight = own.difference(grid)
-    return straight if straight and own.turned_like(grid).difference(grid) else None
+    if straight and own.turned_like(grid).difference(grid):
+        raise InputError(f"{path} {straight}; expected labels on the grid of the preprocessed T1w")
+    read_values(path)
+    image: Any = nib.load(path)
+    values = np.unique(np.asanyarray(image.dataobj))
+    if not np.array_equal(values, np.rint(values)):
+        raise InputError(f"{path} holds fractions; expected the whole numbers of FreeSurfer's lookup table")
+    found, known = {int(v) for v in values} - {0}, set(read_labels(freesurfer_labels(name))["index"])
+    if not found & known:
+        raise InputError(f"{path} has no label of FreeSurfer's lookup table; found {shorten_list(_words(found))}")
+    return tuple(sorted(found - known))
+
+
+def _words(numbers: set[int]) -> list[str]:
+    return [str(number) for number in sorted(numbers)] or ["none"]
+
+
+def _find_stats(file: BidsFile, root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """FreeSurfer's tables of a participant; a note on those that are missing or damaged, if others are there."""
+    from ..regions.freesurfer import STATS, read_stats
+
+    subject = f"sub-{file.entities['subject']}"
+    session = file.entities.get("session")
+    names = [*([f"{subject}_ses-{session}"] if session else []), subject]
+    folders = [root / "sourcedata" / "freesurfer" / name / "stats" for name in names]
+    folder = next((place for place in folders if place.is_dir()), None)
+    if folder is None:
+        return (), ()
+    found, notes = [], []
+    for path in (folder / name for name in STATS):
+        try:
+            _check_there(path)
+            read_stats(path)
+            found.append(path)
+        except InputError as error:
+            notes.append(f"volume and thickness of FreeSurfer left out (fs_volume, fs_thickness): {error}")
+    return tuple(found), tuple(notes)

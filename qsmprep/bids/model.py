@@ -59,6 +59,24 @@ class Echo:
 
 
 @dataclass(frozen=True)
+class Segmentation:
+    """FreeSurfer's labels of a T1w.
+
+    Attributes
+    ----------
+    name : "aparcaseg" or "aseg"
+    image : labels in the T1w's space, with FreeSurfer's numbers
+    stats : FreeSurfer's tables of volume and thickness, as far as they are there
+    unnamed : labels of the image that have no name here, and so no row in the table
+    """
+
+    name: str
+    image: Path
+    stats: tuple[Path, ...] = ()
+    unnamed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Anatomy:
     """What another program (sMRIPrep, fMRIPrep) has made of a T1w image.
 
@@ -69,6 +87,7 @@ class Anatomy:
     t1w : preprocessed T1w, whole head
     mask : its brain mask, on the same grid
     to_template, from_template : ITK composite transforms (.h5), as antsApplyTransforms takes them; both or none
+    segmentation : FreeSurfer's labels, on the grid of `t1w`
     """
 
     program: str
@@ -77,6 +96,7 @@ class Anatomy:
     mask: Path
     to_template: Path | None = None
     from_template: Path | None = None
+    segmentation: Segmentation | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,12 @@ def external_text(runs: Sequence[Mapping[str, Any]]) -> str:
         what = "The T1-weighted image" + (" and its registration to the template" if registered else "")
         which = f"{'comes' if not registered else 'come'} from {program}{cited} ({n} run{'' if n == 1 else 's'})"
         told.append(f"{what} {which}.")
+    labelled = sum(bool((run.get("external") or {}).get("segmentation")) for run in runs)
+    if labelled:
+        told.append(
+            "FreeSurfer's regions [@fischl2012] of that image were carried to the acquired grid by the registration "
+            f"of the gradient echo to it ({labelled} run{'' if labelled == 1 else 's'})."
+        )
     return " ".join([*told, ""])
 
 
