@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .machine import available_cpus, available_memory_gb
 from .parameters import (
     BACKGROUND_METHODS,
     FIELDMAP_METHODS,
@@ -32,35 +33,11 @@ REFERENCES = ("brain", "csf", "wm", "none")
 OUTPUT_SPACES = ("MNI152NLin2009cAsym",)
 SKULL_STRIP_METHODS = ("ants", "deepbet", "synthstrip", "precomputed", "quality")
 STOP_AFTER = ("none", "mask")
+ATLAS_SPACES = ("template", "native")
 PRESET_DIR = Path(__file__).parent / "data" / "presets"
 
 # what a settings file never holds: how the file itself was found, and modes that leave no results behind
 NOT_STORED = ("config", "dry_run", "reports_only")
-
-
-def available_cpus() -> int:
-    """CPUs this process may use: the affinity mask and a container's (cgroup v2) quota both count."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    quota = _cgroup_value("cpu.max")
-    if quota and quota[0] != "max":
-        cpus = min(cpus, max(1, int(quota[0]) // int(quota[1])))
-    return max(1, cpus)
-
-
-def available_memory_gb() -> float:
-    """90 % of the memory this machine, or the container (cgroup v2) we are in, has [GB]."""
-    total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    limit = _cgroup_value("memory.max")
-    if limit and limit[0] != "max":
-        total = min(total, float(limit[0]))
-    return round(0.9 * total / 1e9, 1)
-
-
-def _cgroup_value(name: str) -> list[str] | None:
-    try:
-        return (Path("/sys/fs/cgroup") / name).read_text().split() or None
-    except OSError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -116,6 +93,9 @@ class Settings(Tables):
     output_spaces: tuple[str, ...] = OUTPUT_SPACES
     atlas: Path | None = None
     atlas_labels: Path | None = None
+    atlas_space: str = "template"
+    manual_regions: tuple[str, ...] = ()  # raters, or "all"
+    neighbours: tuple[str, ...] = ()  # REGION=OTHER
     # which voxels count in the numbers per region
     exclude_veins: bool = False
     exclude_gradients: bool = False
@@ -167,13 +147,29 @@ class Settings(Tables):
 
     def _check_regions(self) -> None:
         """Refuse what tells how regions are counted where there are none."""
+        _choice("--atlas-space", self.atlas_space, ATLAS_SPACES)
+        if self.atlas_space == "native" and self.atlas is None:
+            raise UsageError(
+                "--atlas-space native says where the labels of --atlas lie, and no --atlas is given. Name the label "
+                "image with --atlas FILE --atlas-labels TSV, or leave --atlas-space out."
+            )
+        if self.manual_regions and not self.derivatives:
+            raise UsageError(
+                "--manual-regions names raters, whose regions are looked for in the datasets of --derivatives, and "
+                "none is given. Add --derivatives DIR."
+            )
+        if self.neighbours:
+            from .regions.neighbours import parse_neighbours
+
+            parse_neighbours(self.neighbours)
         asked = {"--exclude-veins": self.exclude_veins, "--exclude-gradients": self.exclude_gradients,
                  "--erode-labels": self.erode_labels > 0}  # fmt: skip
         given = [name for name, value in asked.items() if value]
-        if given and not self.normalization:
+        drawn = self.atlas_space == "native" or self.manual_regions
+        if given and not (self.normalization or drawn):
             raise UsageError(
-                f"{given[0]} changes the numbers per region, and there are no regions with --no-normalization. "
-                f"Leave {given[0]} out."
+                f"{given[0]} changes the numbers per region, and there are no regions with --no-normalization but "
+                f"drawn ones (--manual-regions, --atlas-space native). Leave {given[0]} out."
             )
 
     @property
@@ -182,6 +178,13 @@ class Settings(Tables):
         kind, _, region = self.reference.partition(":")
         atlas, _, name = region.partition(".")
         return (atlas, name) if kind == "region" else None
+
+    @property
+    def neighbour_pairs(self) -> tuple[str, ...]:
+        """REGION=OTHER, those of the packaged atlases first, so that the user's win."""
+        from .regions.neighbours import PACKAGED
+
+        return (*PACKAGED, *self.neighbours)
 
     @property
     def excludes(self) -> bool:

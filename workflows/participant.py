@@ -16,22 +16,14 @@ from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.masks import CompareBrain, Leakage, ReferencePriors
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import QualityNumbers, RateMasks
-from qsmprep.interfaces.space import RefineNuclei, Resample, TemplatePositions
+from qsmprep.interfaces.space import RefineNuclei, Resample
 from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
 from .outputs import init_figures_wf, init_maps_wf, maps_of
 from .recon import init_echoes_wf, init_masks_wf, init_recon_wf
-from .spaces import (
-    add_region_inputs,
-    add_registration_figure,
-    atlas_of_person,
-    atlases_of,
-    chain,
-    init_regions_wf,
-    init_template_wf,
-    save_transform,
-)
+from .regions import add_regions
+from .spaces import add_registration_figure, chain, init_template_wf, save_transform
 
 # a stage and the name of its output: a JSON file with numbers on quality
 Numbers = tuple[Any, str]
@@ -245,29 +237,7 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
     if settings.multi_contrast:
         to_template, from_template, shift = _add_nuclei_stage(wf, run, settings, to_template, from_template)
         numbers.append(shift)
-    measured = ["brain_mask", "qsm_mask", "noise", *(f for f in ("chi", "r2star") if f in maps_of(run))]
-    places, counted = add_region_inputs(wf, run, settings)
-    wf.connect([
-        (echoes, places, [("outputnode.reference", "reference")]),
-        (from_template, places, [("out", "transforms")]),
-    ])  # fmt: skip
-    if counted is not None:
-        wf.connect(recon, "outputnode.qsm_mask", counted, "mask")
-        wf.connect([(recon, counted, [(f"outputnode.{f}", f) for f in measured if not f.endswith("_mask")])])
-    for number, atlas in enumerate(atlases_of(settings)):
-        regions = init_regions_wf(run, settings, atlas)
-        if counted is not None:
-            outputs = [("counted", "inputnode.counted"), ("meta", "inputnode.counted_meta")]
-            wf.connect([(counted, regions, outputs)])
-        wf.connect([
-            (places, regions, [("out_file", "inputnode.positions")]),
-            (echoes, regions, [("outputnode.reference", "inputnode.reference")]),
-            (from_template, regions, [("out", "inputnode.from_template")]),
-            (recon, regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
-        ])  # fmt: skip
-        if number == 0:
-            wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")
-    _add_own_regions(wf, run, settings, counted, measured)
+    add_regions(wf, run, settings, from_template)
     template = init_template_wf(run, settings)
     wf.connect([
         (echoes, template, [("outputnode.reference", "inputnode.reference")]),
@@ -290,25 +260,6 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
         (recon, leakage, [("outputnode.brain_mask", "brain_mask")]),
     ])  # fmt: skip
     return [*numbers, (leakage, "numbers")]
-
-
-def _add_own_regions(wf: Workflow, run: Run, settings: Settings, counted: Node | None, measured: list[str]) -> None:
-    """FreeSurfer's regions of the T1w, carried over by the registration of the gradient echo to it."""
-    if run.external is None or run.external.segmentation is None:
-        return
-    found = run.external.segmentation
-    regions = init_regions_wf(run, settings, atlas_of_person(found, run.external.program), found.stats)
-    places = Node(TemplatePositions(template=str(run.external.t1w)), name="positions_t1w", mem_gb=1.5)
-    wf.connect([
-        (wf.get_node("echoes"), places, [("outputnode.reference", "reference")]),
-        (wf.get_node("coreg"), places, [("outputnode.from_t1w", "transforms")]),
-        (places, regions, [("out_file", "inputnode.positions")]),
-        (wf.get_node("echoes"), regions, [("outputnode.reference", "inputnode.reference")]),
-        (wf.get_node("coreg"), regions, [("outputnode.from_t1w", "inputnode.from_template")]),
-        (wf.get_node("recon"), regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
-    ])  # fmt: skip
-    if counted is not None:
-        wf.connect([(counted, regions, [("counted", "inputnode.counted"), ("meta", "inputnode.counted_meta")])])
 
 
 def _add_nuclei_stage(

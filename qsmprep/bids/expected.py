@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .derivatives import derivative_path
 from .model import Run
 
 if TYPE_CHECKING:
+    from ..data import Atlas
     from ..settings import Settings
 
 BYTES = 4  # float32
@@ -73,20 +74,27 @@ def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: S
     if settings.exclude_veins or settings.exclude_gradients:
         names.append(path("mask", desc="excluded"))
     own = run.external.segmentation if run.external else None
-    for seg in (*segmentations(settings), *([own.name] if own else [])):
+    for seg in (*(atlas.name for atlas in atlases(settings)), *([own.name] if own else [])):
         names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
         names.append(path("dseg", ".tsv", seg=seg, desc="texture"))
     ways = [("GRE", space), (space, "GRE"), *([("GRE", "T1w")] if run.t1w else [])]
     return names + [path("xfm", ".h5", from_=start, to=end, mode="image") for start, end in ways]
 
 
-def segmentations(settings: Settings) -> tuple[str, ...]:
-    """Values of `seg-` in the names of the label images."""
-    if settings.atlas is None:
-        from ..data import ATLASES
+def atlases(settings: Settings) -> tuple[Atlas, ...]:
+    """The user's atlas if one is given, else the packaged ones."""
+    from ..data import ATLASES, atlas
 
-        return tuple(ATLASES)
+    if settings.atlas is None:
+        return tuple(atlas(name) for name in ATLASES)
     from ..space.atlas import user_atlas
 
     assert settings.atlas_labels is not None  # Settings sees to it
-    return (user_atlas(settings.atlas, settings.atlas_labels).name,)
+    return (user_atlas(settings.atlas, settings.atlas_labels),)
+
+
+def region_names(runs: Sequence[Run], settings: Settings) -> dict[str, set[str]]:
+    """Segmentation -> names of its regions, over all runs."""
+    from ..regions import read_labels
+
+    return {atlas.name: set(read_labels(atlas.labels)["name"]) for atlas in atlases(settings)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, NothingToDoError
 from .anatomy import AnatomyChooser
 from .echoes import find_b0, find_bipolar, read_acquisition
-from .expected import disk_gb, expected_outputs, has_magnitude, memory_gb
+from .expected import disk_gb, expected_outputs, has_magnitude, memory_gb, region_names
 from .external import ExternalAnatomy, read_derivatives
 from .filters import BidsFilter, read_filter
 from .grouping import Group, Grouping, group_images
@@ -56,6 +56,8 @@ def make_plan(settings: Settings) -> Plan:
     NothingToDoError
         If the dataset has no participants.
     """
+    from ..regions.neighbours import check_neighbours
+
     participants, filters = check_request(settings)
     files = find_images(settings, participants)
     found = group_images(files, filters, settings.session_label)
@@ -73,6 +75,8 @@ def make_plan(settings: Settings) -> Plan:
     for result in results:
         (runs if isinstance(result, Run) else skipped).append(result)  # type: ignore[arg-type]
     runs, clashing = _split_clashes(runs)
+    if settings.neighbours and runs:
+        check_neighbours(settings.neighbours, region_names(runs, settings))
     notes = list(filters.notes)
     if settings.bids_database_dir is not None and settings.bids_database_dir.exists():
         notes.append(f"files are listed from {settings.bids_database_dir}; delete it after adding files to the dataset")

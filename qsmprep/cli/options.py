@@ -258,6 +258,15 @@ def _space() -> list[GroupedOption]:
         _option(
             SPACE, "--atlas-labels", type=_PATH, metavar="TSV", help="Its labels: columns index, name and hemisphere."
         ),
+        _option(
+            SPACE,
+            "--neighbour",
+            "neighbours",
+            cls=ListOption,
+            metavar="REGION=OTHER",
+            help="Regions to compare: the table gets the difference of their mean χ.",
+            show_default="precentral=postcentral, also for the hand area",
+        ),
         _flag(SPACE, "--exclude-veins", "Leave voxels that look like veins out of the numbers per region."),
         _flag(SPACE, "--exclude-gradients", "Leave voxels whose field is not to be trusted out of these numbers."),
         _option(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # columns of a regional table that say which region it is; all others are statistics
 REGION_KEYS = ("index", "name", "hemisphere")
+# columns that hold names
+_TEXTS = ("neighbour",)
 _ALWAYS = ("participant_id", "session", "run")
 
 
@@ -95,7 +97,7 @@ def long_table(runs: Iterable[GroupRun]) -> pd.DataFrame:
     for run in runs:
         for segmentation, path in sorted(run.tables.items()):
             table = _read_region_table(path)
-            statistics = [column for column in table.columns if column not in REGION_KEYS]
+            statistics = [column for column in table.columns if column not in (*REGION_KEYS, *_TEXTS)]
             long = table.melt(["name", "hemisphere"], statistics, "statistic", "value")
             for column in entities:
                 long[column] = run.participant_id if column == "participant_id" else _entity(run, column)
@@ -202,7 +204,7 @@ def _read_region_table(path: Path) -> pd.DataFrame:
         name, side = table.loc[table.duplicated(["name", "hemisphere"]), ["name", "hemisphere"]].iloc[0]
         raise InputError(f"{path}: the region {name} ({side}) stands there twice. Name every label differently.")
     for column in table.columns:
-        if column not in ("name", "hemisphere"):
+        if column not in ("name", "hemisphere", *_TEXTS):
             table[column] = pd.to_numeric(table[column], errors="coerce")
     return table
 

@@ -103,6 +103,28 @@ class RegionTable(StageInterface):
         return runtime
 
 
+class AddNeighboursInput(InputSpec):
+    tables = InputMultiObject(File(exists=True), mandatory=True, desc="regional tables of one run")
+    names = traits.List(traits.Str, mandatory=True, desc="their segmentations")
+    own = traits.Str(mandatory=True, desc="segmentation whose table is wanted")
+    pairs = traits.List(traits.Str, desc="REGION=OTHER")
+
+
+class AddNeighbours(StageInterface):
+    """Each region against its neighbour, which may be in the table of another segmentation."""
+
+    input_spec, output_spec = AddNeighboursInput, RegionTableOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_table
+        from ..regions import add_neighbours, read_table
+
+        given = self.inputs
+        tables = {name: read_table(path) for name, path in zip(given.names, given.tables, strict=True)}
+        write_table(self._out(runtime, "table", ".tsv"), add_neighbours(tables, given.own, given.pairs))
+        return runtime
+
+
 class TextureTableInput(RegionsInput):
     params = traits.Dict(usedefault=True, desc="keyword arguments of `texture_table`")
 

@@ -2,17 +2,22 @@
 
 from .exclusions import inner_voxels, veins
 from .freesurfer import add_freesurfer, freesurfer_definitions, read_stats
-from .table import AtlasPlace, column_definitions, read_labels, region_table
+from .neighbours import add_neighbours, check_neighbours, parse_neighbours
+from .table import AtlasPlace, column_definitions, read_labels, read_table, region_table
 from .texture import texture_definitions, texture_table
 
 __all__ = [
     "AtlasPlace",
     "add_freesurfer",
+    "add_neighbours",
+    "check_neighbours",
     "column_definitions",
     "freesurfer_definitions",
     "inner_voxels",
+    "parse_neighbours",
     "read_labels",
     "read_stats",
+    "read_table",
     "region_table",
     "texture_definitions",
     "texture_table",

@@ -15,7 +15,7 @@ from scipy import ndimage
 from .partial_volume import partial_volume_means
 from .statistics import SIGNED, SPREAD, UNITLESS, left_minus_right, mean_of, rim_distance, ring, ring_box
 
-DEFINITION_VERSION = "3"
+DEFINITION_VERSION = "4"
 """Of the numbers' definitions; it goes up whenever one is changed or added."""
 
 MAPS = {"chi": ("susceptibility χ", "ppm"), "r2star": ("R2*", "1/s")}
@@ -23,7 +23,7 @@ MAPS = {"chi": ("susceptibility χ", "ppm"), "r2star": ("R2*", "1/s")}
 WIDER = {
     "chi_pv_mean": (
         "Mean of χ, each voxel that counts weighted by the fraction of it that the region of the atlas fills (linear "
-        "interpolation of the region's indicator); not given for a region whose border was found on χ",
+        "interpolation of the region's indicator); not given for a region whose border was found on χ or drawn by hand",
         "ppm",
     ),
     "chi_total": ("Total susceptibility: mean times volume of the n_voxels voxels", "ppm*mm^3"),
@@ -36,6 +36,12 @@ WIDER = {
         "Mean minus the mean of what lies 2 to 5 mm around the region, inside the mask and in no other region",
         "ppm",
     ),
+    "snr": (
+        "Signal-to-noise ratio: absolute value of chi_mean over the median noise of the field map [ppm], that of "
+        "desc-noise_fieldmap, over those of the n_voxels voxels where it is finite and above 0. It depends on the "
+        "reference, and the inversion changes noise: to compare regions and runs of one protocol",
+        "1",
+    ),
     "rim_distance": ("Mean distance of the n_voxels voxels to the rim of the mask", "mm"),
     "outlier_fraction": (
         "Fraction of the n_voxels voxels whose field is not to be trusted (infinite noise of the field map)",
@@ -46,7 +52,12 @@ WIDER = {
         "it; n/a: the region is as the atlas has it",
         "1",
     ),
+    "contrast_neighbour": ("chi_mean minus that of the neighbour on the same side", "ppm"),
 }
+NEIGHBOUR = (
+    "Name of the region that this one is compared with, with its segmentation and a dot before it where that is "
+    "another; n/a where there is none"
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,10 @@ def column_definitions() -> dict[str, dict[str, str]]:
             columns[f"{prefix}_{statistic}"] = _defined(described, "1" if statistic in UNITLESS else units)
         if prefix == "chi":
             columns |= {f"chi_{name}": _defined(text, unit) for name, (_, text, unit) in SIGNED.items()}
-    return columns | {name: _defined(text, unit) for name, (text, unit) in WIDER.items()}
+    wider = {name: _defined(text, unit) for name, (text, unit) in WIDER.items()}
+    named = {"neighbour": {"Description": NEIGHBOUR, "DefinitionVersion": DEFINITION_VERSION}}
+    contrast = {"contrast_neighbour": wider.pop("contrast_neighbour")}
+    return columns | wider | named | contrast
 
 
 def _defined(text: str, units: str) -> dict[str, str]:
@@ -108,6 +122,15 @@ def read_labels(path: Path | str) -> pd.DataFrame:
         raise ValueError(f"{path}: the index {twice} occurs more than once")
     sides = table["hemisphere"].replace("", "n/a") if "hemisphere" in table.columns else "n/a"
     return pd.DataFrame({"index": index.astype(int), "name": table["name"], "hemisphere": sides})
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """A regional table as it was written: n/a is missing, but for names and hemispheres, which are text."""
+    table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={}, dtype=str)
+    texts = ("name", "hemisphere", "neighbour")
+    for column in table.columns.difference(list(texts)):
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    return table
 
 
 def region_table(
@@ -143,7 +166,8 @@ def region_table(
 
     Returns
     -------
-    table : one row a region, the columns of `column_definitions`; what cannot be known is missing (NaN)
+    table : one row a region, the columns of `column_definitions` but for the two that `add_neighbours` adds; what
+        cannot be known is missing (NaN)
 
     Raises
     ------
@@ -163,12 +187,20 @@ def region_table(
     sides = left_minus_right(list(table["name"]), list(table["hemisphere"]), table["chi_mean"].to_numpy(float))
     table["chi_left_minus_right"], table["chi_asymmetry"] = sides
     table["chi_ring_contrast"] = table["chi_mean"] - _around(labels, inside, indices, used, voxel_size, chi)
+    table["snr"] = table["chi_mean"].abs() / [_median_noise(noise, v) for v in voxels]
     depth = rim_distance(mask, voxel_size).ravel()
     table["rim_distance"] = [mean_of(depth[v].astype(np.float64)) for v in voxels]
     wild = None if noise is None else ~np.isfinite(noise).ravel()
     table["outlier_fraction"] = [np.nan if wild is None else mean_of(wild[v].astype(np.float64)) for v in voxels]
     table["refined"] = [float(refined[i]) if refined and i in refined else np.nan for i in indices]
     return table
+
+
+def _median_noise(noise: NDArray[np.floating[Any]] | None, voxels: NDArray[np.intp]) -> float:
+    """Median of the noise [ppm] where it is finite and above 0; NaN where it is nowhere."""
+    values = np.empty(0) if noise is None else noise.ravel()[voxels].astype(np.float64)
+    known = values[np.isfinite(values) & (values > 0)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def _sizes(

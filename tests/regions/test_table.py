@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from qsmprep.regions import AtlasPlace, column_definitions, read_labels, region_table
+from qsmprep.regions import AtlasPlace, add_neighbours, column_definitions, read_labels, region_table
 
 LOOKUP = pd.DataFrame({"index": [1, 101, 7], "name": ["caudate", "caudate", "absent"], "hemisphere": ["L", "R", "n/a"]})
 
@@ -55,7 +55,7 @@ def test_region_without_any_voxel_keeps_its_row(head):
 def test_every_column_is_defined_and_every_definition_is_a_column(head):
     labels, mask, chi = head
     table = region_table(labels, LOOKUP, mask, (1, 1, 1), {"chi": chi, "r2star": None})
-    assert list(table.columns) == list(column_definitions())
+    assert list(add_neighbours({"x": table}, "x").columns) == list(column_definitions())
     assert table["r2star_mean"].isna().all()
 
 
@@ -108,6 +108,18 @@ def test_numbers_of_skewed_values_are_those_of_their_definitions():
     for name, value in expected.items():
         assert row[name] == pytest.approx(value, abs=1e-9), name
     assert np.isnan(row["chi_left_minus_right"])
+
+
+def test_signal_to_noise_is_over_the_median_of_the_known_noise():
+    labels = np.ones((5, 1, 1), np.int32)
+    lookup = pd.DataFrame({"index": [1], "name": ["SN"], "hemisphere": ["n/a"]})
+    chi = np.full(labels.shape, -0.06)
+    mask = np.arange(5).reshape(labels.shape) < 4
+    noise = np.array([0.001, 0.003, 0.004, np.inf, 9.0]).reshape(labels.shape)
+    row = region_table(labels, lookup, mask, (1, 1, 1), {"chi": chi}, noise=noise).iloc[0]
+    assert row["snr"] == pytest.approx(0.06 / 0.003), "what is infinite or outside the mask is no part of the median"
+    for nothing in (np.zeros(labels.shape), np.full(labels.shape, np.inf), None):
+        assert np.isnan(region_table(labels, lookup, mask, (1, 1, 1), {"chi": chi}, noise=nothing)["snr"][0])
 
 
 def test_sides_are_compared_and_ratios_kept_from_zero():

@@ -64,15 +64,16 @@ def stage_of(table):
 
 
 def node_inputs(settings, run, table):
+    from qsmprep.bids.expected import atlases
     from qsmprep.workflows.recon import init_echoes_wf, init_recon_wf
-    from qsmprep.workflows.spaces import add_region_inputs, atlases_of, init_regions_wf
+    from qsmprep.workflows.regions import add_counted, init_regions_wf
 
     if table == "veins":
-        counted = add_region_inputs(Workflow("run"), run, settings)[1]
+        counted = add_counted(Workflow("run"), run, settings)
         assert counted.inputs.veins and not counted.inputs.gradients
         return counted.inputs
     if table == "texture":
-        return init_regions_wf(run, settings, atlases_of(settings)[0]).get_node("texture").inputs
+        return init_regions_wf(run, settings, atlases(settings)[0]).get_node("texture").inputs
     name = ALWAYS.get(table) or STAGES[stage_of(table)][0]
     build = init_echoes_wf if table == "coils" else init_recon_wf
     return build(run, settings).get_node(name).inputs
@@ -162,15 +163,15 @@ def test_what_is_left_out_of_the_numbers_reaches_every_table(run):
         assert any(b.endswith(f"seg_{seg}") and link == ("counted", "inputnode.counted") for _, b, link in links)
         for node in ("table", "texture"):
             assert wf.get_node(f"seg_{seg}.{node}").inputs.erode_mm == 1.5
-        assert wf.get_node(f"seg_{seg}.save_table").inputs.sidecar["LabelErosionMM"] == 1.5
-        assert wf.get_node(f"seg_{seg}.save_table").inputs.sidecar["LeftOut"] == {"Veins": True, "Gradients": True}
+        assert wf.get_node(f"tables.save_{seg}").inputs.sidecar["LabelErosionMM"] == 1.5
+        assert wf.get_node(f"tables.save_{seg}").inputs.sidecar["LeftOut"] == {"Veins": True, "Gradients": True}
     plain = init_run_wf(run, parse(["/data", "/out", "participant"]))
     assert plain.get_node("counted") is None
 
 
 def test_only_an_atlas_that_has_a_prior_is_refined(run):
     from qsmprep import data
-    from qsmprep.workflows.spaces import init_regions_wf, prior_sides
+    from qsmprep.workflows.regions import init_regions_wf, prior_sides
 
     settings = parse(["/data", "/out", "participant"])
     assert prior_sides(data.atlas("deepgrey")) == {"L": 20, "R": 120}
@@ -181,4 +182,4 @@ def test_only_an_atlas_that_has_a_prior_is_refined(run):
     for node in ("table", "texture", "draw"):
         assert ("refine", node, ("labels", "labels")) in edges
     assert ("refine", "save_labels", ("labels", "in_file")) in edges
-    assert ("refine", "save_table", ("meta", "meta")) in edges
+    assert ("refine", "outputnode", ("meta", "meta")) in edges
