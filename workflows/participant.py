@@ -297,7 +297,7 @@ def _add_own_regions(wf: Workflow, run: Run, settings: Settings, counted: Node |
     if run.external is None or run.external.segmentation is None:
         return
     found = run.external.segmentation
-    regions = init_regions_wf(run, settings, atlas_of_person(found, run.external.program), found.stats)
+    regions = init_regions_wf(run, settings, atlas_of_person(found, run.external.program, settings), found.stats)
     places = Node(TemplatePositions(template=str(run.external.t1w)), name="positions_t1w", mem_gb=1.5)
     wf.connect([
         (wf.get_node("echoes"), places, [("outputnode.reference", "reference")]),

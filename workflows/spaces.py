@@ -34,11 +34,12 @@ def atlases_of(settings: Settings) -> tuple[data.Atlas, ...]:
     return tuple(data.atlas(name) for name in data.ATLASES)
 
 
-def atlas_of_person(found: Segmentation, program: str) -> data.Atlas:
+def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> data.Atlas:
     """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w."""
     description: dict[str, Any] = {
         "Name": f"FreeSurfer {found.name}",
-        "Source": f"{found.image.name} of {program}",
+        "Source": bids_uri(found.image, settings),
+        "Program": program,
         "Space": "T1w of the participant",
         "IndexScheme": "FreeSurfer's lookup table (FreeSurferColorLUT)",
         "Citation": "Fischl B. NeuroImage 2012;62:774. https://doi.org/10.1016/j.neuroimage.2012.01.021",

@@ -20,9 +20,8 @@ class Prepped:
 
     def __init__(self, root):
         self.root = root
-        self.write(
-            "dataset_description.json", {"Name": "x", "GeneratedBy": [{"Name": "fMRIPrep", "Version": "23.2.1"}]}
-        )
+        made_by = [{"Name": "fMRIPrep", "Version": "23.2.1"}]
+        self.write("dataset_description.json", {"Name": "x", "GeneratedBy": made_by})
 
     def write(self, name, content):
         path = self.root / name
