@@ -11,6 +11,9 @@ import pytest
 from qsmprep import data
 from qsmprep.bids.validation import find_validator, validate_dataset
 from qsmprep.cli.main import run
+from qsmprep.phantom import Options
+from qsmprep.phantom.geometry import Pose
+from qsmprep.phantom.subject import _stream
 from qsmprep.space._ants import load_ants
 from qsmprep.space.composite import write_composite
 from qsmprep.space.registration import take
@@ -46,7 +49,23 @@ def centroids(image, lookup):
     return {key: place * (-1, -1, 1) for key, place in centre.items()}  # as ITK counts
 
 
-def write_registration(truth, anat, folder):
+def write_affine(matrix, path):
+    ants = load_ants()
+    affine = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, matrix=matrix[:3, :3], offset=matrix[:3, 3]
+    )
+    ants.write_transform(affine, str(path))
+    return path
+
+
+def movement():
+    """From places in the gradient echo to those in the T1w (4, 4): the phantom's head moves in between."""
+    pose = Pose(np.eye(3), np.zeros(3)).moved(_stream(Options(seed=1), 0, 7, 0), 1.5, 1.0)
+    flip = np.diag([-1.0, -1, 1, 1])  # as ITK counts
+    return flip @ np.linalg.inv(pose.to_head()) @ flip
+
+
+def write_registration(truth, moved, anat, folder):
     """Transforms that fit the head: an affine through the middles of its nuclei, beside a warp that does nothing."""
     ants = load_ants()
     here = centroids(truth.format("seg-nuclei_dseg.nii.gz"), truth.format("seg-nuclei_dseg.tsv"))
@@ -55,17 +74,14 @@ def write_registration(truth, anat, folder):
     common = sorted(set(here) & set(there) - {("thalamus", "L"), ("thalamus", "R")})
     template, person = (np.array([places[key] for key in common]) for places in (there, here))
     fit = np.linalg.lstsq(np.c_[template, np.ones(len(common))], person, rcond=None)[0].T
-    fit = np.vstack([fit, [0, 0, 0, 1]])
+    fit = moved @ np.vstack([fit, [0, 0, 0, 1]])
     warp = folder / "nothing.nii.gz"
     field = ants.from_numpy(np.zeros((30, 30, 30, 3), np.float32), has_components=True, origin=(-150.0,) * 3,
                             spacing=(10.0,) * 3)  # fmt: skip
     ants.image_write(field, str(warp))
     for matrix, name in ((fit, f"from-T1w_to-{SPACE}"), (np.linalg.inv(fit), f"from-{SPACE}_to-T1w")):
-        affine = ants.create_ants_transform(
-            transform_type="AffineTransform", dimension=3, matrix=matrix[:3, :3], offset=matrix[:3, 3]
-        )
-        ants.write_transform(affine, str(folder / "affine.mat"))
-        write_composite([warp, folder / "affine.mat"], anat / f"sub-01_{name}_mode-image_xfm.h5")
+        affine = write_affine(matrix, folder / "affine.mat")
+        write_composite([warp, affine], anat / f"sub-01_{name}_mode-image_xfm.h5")
 
 
 @pytest.fixture(scope="module")
@@ -83,17 +99,18 @@ def prepped(phantom_dataset, tmp_path_factory):
     truth = str(bids / "derivatives" / "phantom" / "sub-01" / "anat" / "sub-01_{}")
     t1w = bids / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
     shutil.copy(t1w, anat / "sub-01_desc-preproc_T1w.nii.gz")
-    apply(
-        truth.format("desc-brain_mask.nii.gz"), t1w, [], anat / "sub-01_desc-brain_mask.nii.gz", interpolation="label"
-    )
+    moved = movement()
+    way = [write_affine(np.linalg.inv(moved), base / "movement.mat")]
+    mask = anat / "sub-01_desc-brain_mask.nii.gz"
+    apply(truth.format("desc-brain_mask.nii.gz"), t1w, way, mask, interpolation="label")
     labels = anat / "sub-01_desc-aparcaseg_dseg.nii.gz"
-    apply(truth.format("seg-nuclei_dseg.nii.gz"), t1w, [], labels, interpolation="label")
+    apply(truth.format("seg-nuclei_dseg.nii.gz"), t1w, way, labels, interpolation="label")
     image, names = nib.load(labels), pd.read_csv(truth.format("seg-nuclei_dseg.tsv"), sep="\t", keep_default_na=False)
     numbers = np.zeros(1 + names["index"].max(), np.int32)
     for index, name, side in names[["index", "name", "hemisphere"]].itertuples(index=False):
         numbers[index] = FREESURFER.get(name, (0, 0))["LR".index(side)] if side in ("L", "R") else 0
     nib.save(nib.Nifti1Image(numbers[np.asanyarray(image.dataobj).astype(int)], image.affine), labels)
-    write_registration(truth, anat, base)
+    write_registration(truth, moved, anat, base)
     (stats / "aseg.stats").write_text(ASEG)
     (stats / "lh.aparc.stats").write_text(APARC)
     arguments = [str(bids), str(base / "out"), "participant", "-w", str(base / "work"), "--derivatives", str(root)]
@@ -124,10 +141,8 @@ def test_a_joined_transform_is_what_its_parts_are(prepped, tmp_path):
     files = [anat / f"sub-01_from-{a}_to-{b}_mode-image_xfm.h5" for a, b in (("T1w", SPACE), (SPACE, "T1w"))]
     found = take(*files, t1w, tmp_path)
     template = data.template("T1w")
-    for image, grid, own, theirs in (
-        (t1w, template, found.forward, files[0]),
-        (template, t1w, found.inverse, files[1]),
-    ):
+    pairs = ((t1w, template, found.forward, files[0]), (template, t1w, found.inverse, files[1]))
+    for image, grid, own, theirs in pairs:
         moved = load(apply(image, grid, own, tmp_path / "own.nii"))
         other = load(apply(image, grid, [theirs], tmp_path / "theirs.nii"))
         assert other.std() > 10
