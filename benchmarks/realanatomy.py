@@ -3,19 +3,17 @@
     python benchmarks/realanatomy.py [--data ../shared/data]
 
 Brain extraction and registration as the program makes them (without χ: the head has none), once through the T1w, once
-through the gradient echo's magnitude, and again with the same seed and with another number of threads. Prints the
-overlaps as a table for README.md, and writes docs/figures/xa30_labels_*.webp.
+through the gradient echo's magnitude, and again with the same seed. Prints the overlaps as a table for README.md, and
+writes docs/figures/xa30_labels_*.webp.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +36,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures")
-    parser.add_argument("--chain-of", nargs=2, type=Path, help=argparse.SUPPRESS, metavar=("IMAGE", "FOLDER"))
     given = parser.parse_args(arguments)
-    if given.chain_of:
-        print(json.dumps(chain_from_template(*given.chain_of)))
-        return 0
     head = given.data / "xa30" / "sub-01"
     t1w, gre = head / "anat" / "sub-01_rec-norm_T1w.nii.gz", head / "fmap" / "sub-01_magnitude1.nii.gz"
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +56,7 @@ def compare(t1w: Path, gre: Path, atlases: Path, work: Path, out: Path) -> dict[
     to_t1w = rigid(gre, t1w, work / "rigid").forward
     atlas = data.atlas("deepgrey")
     packaged = on_grid(atlas.image, t1w, through_t1w, work / "packaged.nii.gz")
-    through_gre = on_grid(atlas.image, t1w, [*map(str, to_t1w), *own], work / "gre_path.nii.gz")
+    through_gre = on_grid(atlas.image, t1w, [*to_t1w, *own], work / "gre_path.nii.gz")
     names = pd.read_csv(atlas.labels, sep="\t")
     allen = load_nuclei(atlases / "AllenAtlas.nii.gz", atlases / "AllenAtlas.json")
     stored = work / "allen.nii.gz"
@@ -73,41 +67,27 @@ def compare(t1w: Path, gre: Path, atlases: Path, work: Path, out: Path) -> dict[
     gre_labels = work / "gre_grid.nii.gz"
     on_grid(atlas.image, gre, own, gre_labels)
     draw(gre, gre_labels, atlas.labels, out / "xa30_labels_gre.webp", "Through the gradient echo alone")
-    repeats = {
-        "same seed, repeated": on_grid(atlas.image, t1w, chain(t1w, work / "again"), work / "again.nii.gz"),
-        "one thread instead of two": on_grid(
-            atlas.image, t1w, chain(t1w, work / "one", threads=1), work / "one.nii.gz"
-        ),
-    }
+    again = on_grid(atlas.image, t1w, chain(t1w, work / "again"), work / "again.nii.gz")
     return {
         "T1w against gradient echo (3.4 mm)": dice_of(packaged, names, through_gre, names),
         "packaged atlas against Allen's": dice_of(packaged, names, other, other_names),
-        **{what: dice_of(packaged, names, labels, names) for what, labels in repeats.items()},
+        "same seed, repeated": dice_of(packaged, names, again, names),
     }
 
 
-def chain(image: Path, folder: Path, threads: int = 2) -> list[str]:
-    """Transforms from the template to an image, made in a process of its own: threads are fixed when ITK is loaded."""
-    folder.mkdir(parents=True)
-    environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "--chain-of", image, folder], env=environment, check=True,
-                          capture_output=True, text=True)  # fmt: skip
-    print(f"{image.name}, {threads} thread(s): {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def chain_from_template(image: Path, folder: Path) -> list[str]:
+def chain(image: Path, folder: Path) -> list[Path]:
     """Brain extraction and registration to the template; the transforms that bring the template to the image."""
-    mask = folder / "mask.nii.gz"
+    folder.mkdir(parents=True)
+    start, mask = time.perf_counter(), folder / "mask.nii.gz"
     extract_brain(image, mask, transforms_dir=folder / "head")
-    return [str(path) for path in normalize(image, mask, folder, start=folder / "head").inverse]
+    found = normalize(image, mask, folder, start=folder / "head").inverse
+    print(f"{image.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return list(found)
 
 
-def on_grid(labels: Path, grid: Path, transforms: list[str], out: Path) -> np.ndarray:
+def on_grid(labels: Path, grid: Path, transforms: Sequence[Path], out: Path) -> np.ndarray:
     """Labels on the grid of an image."""
-    apply(labels, grid, [Path(t) for t in transforms], out, interpolation="label")
+    apply(labels, grid, transforms, out, interpolation="label")
     return np.rint(np.asanyarray(nib.load(out).dataobj)).astype(int)
 
 

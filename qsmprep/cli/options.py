@@ -85,7 +85,7 @@ def _data() -> list[GroupedOption]:
             cls=ListOption,
             type=_PATH,
             metavar="DIR",
-            help="Derivative datasets to take brain masks from (desc-brain_mask).",
+            help="Derivative datasets: brain masks (desc-brain_mask), anatomy of fMRIPrep, sMRIPrep and FreeSurfer.",
         ),
         _flag(DATA, "--skip-bids-validation", "Do not run the BIDS validator on the dataset first."),
     ]

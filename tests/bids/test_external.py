@@ -20,9 +20,8 @@ class Prepped:
 
     def __init__(self, root):
         self.root = root
-        self.write(
-            "dataset_description.json", {"Name": "x", "GeneratedBy": [{"Name": "fMRIPrep", "Version": "23.2.1"}]}
-        )
+        made_by = [{"Name": "fMRIPrep", "Version": "23.2.1"}]
+        self.write("dataset_description.json", {"Name": "x", "GeneratedBy": made_by})
 
     def write(self, name, content):
         path = self.root / name
@@ -227,3 +226,73 @@ def test_the_program_is_read_from_the_dataset(dataset, prepped, description, nam
     prepped.anat()
     prepped.write("dataset_description.json", description)
     assert only_run(dataset, prepped).external.program == name
+
+
+STATS = {
+    "aseg.stats": "# ColHeaders Index SegId NVoxels Volume_mm3 StructName\n1 12 10 10.0 Left-Putamen\n",
+    "lh.aparc.stats": "# ColHeaders StructName GrayVol ThickAvg\ninsula 6500 2.9\n",
+    "rh.aparc.stats": "# ColHeaders StructName GrayVol ThickAvg\ninsula 6400 2.8\n",
+}
+
+
+def label_image(*values):
+    labels = np.zeros(SHAPE, np.int16)
+    for place, value in enumerate(values, 2):
+        labels[place, 3:6, 3:6] = value
+    return labels
+
+
+def test_freesurfers_labels_and_tables_are_found(dataset, prepped):
+    dataset.gre()
+    prepped.anat()
+    prepped.write("sub-01/anat/sub-01_desc-aseg_dseg.nii.gz", label_image(12, 51))
+    run = only_run(dataset, prepped)
+    assert (run.external.segmentation.name, run.external.segmentation.stats) == ("aseg", ())
+    path = prepped.write("sub-01/anat/sub-01_desc-aparcaseg_dseg.nii.gz", label_image(12, 51, 1035, 14175))
+    stats = [prepped.write(f"sourcedata/freesurfer/sub-01/stats/{name}", text) for name, text in STATS.items()]
+    run = only_run(dataset, prepped)
+    found = run.external.segmentation
+    assert (found.name, found.image, found.stats, found.unnamed) == ("aparcaseg", path, tuple(stats), (14175,))
+    assert "sub-01/anat/sub-01_seg-aparcaseg_desc-stats_dseg.tsv" in run.outputs
+    assert "not used" not in notes(run) and "left out" not in notes(run)
+
+
+def test_a_session_has_freesurfer_tables_of_its_own(dataset, prepped):
+    dataset.gre(session="1")
+    prepped.anat("sub-01_ses-1", "1")
+    prepped.write("sub-01/ses-1/anat/sub-01_ses-1_desc-aseg_dseg.nii.gz", label_image(12))
+    for folder in ("sub-01", "sub-01_ses-1"):
+        for name, text in STATS.items():
+            prepped.write(f"sourcedata/freesurfer/{folder}/stats/{name}", text)
+    assert {p.parts[-3] for p in only_run(dataset, prepped).external.segmentation.stats} == {"sub-01_ses-1"}
+
+
+@pytest.mark.parametrize("text", [None, "# nothing\n"])
+def test_tables_that_are_missing_or_damaged_are_named(dataset, prepped, text):
+    dataset.gre()
+    prepped.anat()
+    prepped.write("sub-01/anat/sub-01_desc-aparcaseg_dseg.nii.gz", label_image(12))
+    for name, content in STATS.items():
+        content = text if name == "rh.aparc.stats" else content
+        if content is not None:
+            prepped.write(f"sourcedata/freesurfer/sub-01/stats/{name}", content)
+    run = only_run(dataset, prepped)
+    assert [path.name for path in run.external.segmentation.stats] == ["aseg.stats", "lh.aparc.stats"]
+    assert "fs_thickness" in notes(run) and "rh.aparc.stats" in notes(run)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (label_image(12).astype(np.float32) + 0.5, "holds fractions"),
+        (label_image(9999), "has no label of FreeSurfer's lookup table; found 9999"),
+        (label_image(12)[:-1], "expected labels on the grid of the preprocessed T1w"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_named(dataset, prepped, labels, words):
+    dataset.gre()
+    prepped.anat()
+    prepped.write("sub-01/anat/sub-01_desc-aparcaseg_dseg.nii.gz", labels)
+    run = only_run(dataset, prepped)
+    assert run.external.segmentation is None and run.external.to_template is not None
+    assert words in notes(run)
