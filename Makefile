@@ -7,7 +7,12 @@ DEMO   := demo
 NPROC  ?= $(shell nproc)
 
 # make bench  accuracy and speed of every algorithm and preset, into benchmarks/README.md (about an hour)
-.PHONY: demo test bench lint types lock clean
+# make bench-anatomy  labels and regional numbers on 28 heads, into benchmarks/README.md (hours; goes on where it stopped)
+#             LABELS: nuclei of another atlas in MNI space, such as the Allen Institute's, with its table beside it
+LABELS ?= ../shared/data/atlases/AllenAtlas.nii.gz
+LABELS_TABLE ?= $(LABELS:.nii.gz=.json)
+ANATOMY ?= anatomy
+.PHONY: demo test bench bench-anatomy lint types lock clean
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -28,6 +33,9 @@ test: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench.py
 
+bench-anatomy: $(VENV)/.installed
+	$(BIN)/python benchmarks/anatomy.py $(ANATOMY) --labels $(LABELS) --labels-tsv $(LABELS_TABLE)
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,7 +44,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --extra fftw --extra test --extra dev --universal --python-version 3.11 --no-annotate --no-header --upgrade -o requirements.lock
 
 clean:
 	rm -rf $(DEMO) build dist *.egg-info

@@ -5,21 +5,25 @@ from __future__ import annotations
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
+from qsmprep.bids.model import Anatomy
 from qsmprep.interfaces.masks import ExtractBrain, ExtractByProgram, TakeMask
-from qsmprep.interfaces.space import Normalize, RegisterRigid, Resample
+from qsmprep.interfaces.space import Normalize, RegisterRigid, Resample, TakeRegistration
 from qsmprep.mask.extract import find_synthstrip
 from qsmprep.settings import Settings
 
 ANAT_FIELDS = ("image", "brain_mask", "to_template", "from_template", "agreement")
 
 
-def init_anat_wf(settings: Settings, name: str, *, method: str = "ants", normalize: bool = True) -> Workflow:
+def init_anat_wf(
+    settings: Settings, name: str, *, method: str = "ants", normalize: bool = True, external: Anatomy | None = None
+) -> Workflow:
     """Brain mask and registration to the template, of a T1w or, where there is none, of a gradient-echo magnitude.
 
     Parameters
     ----------
     method : what finds the brain: "ants", "deepbet", "synthstrip", or "given" for a mask that is an input
     normalize : False leaves out the registration, and with it the last three outputs
+    external : what another program made of the image; its transforms are taken if it has any
 
     Inputs
     ------
@@ -50,10 +54,16 @@ def init_anat_wf(settings: Settings, name: str, *, method: str = "ants", normali
     wf.connect(brain, "mask", out, "brain_mask")
     if not normalize:
         return wf
-    register = Node(Normalize(seed=settings.random_seed), name="normalization", mem_gb=2.0)
+    if external is not None and external.to_template is not None:
+        taken = TakeRegistration(to_template=str(external.to_template), from_template=str(external.from_template))
+        register = Node(taken, name="registration_taken", mem_gb=2.0)
+    else:
+        register = Node(Normalize(seed=settings.random_seed), name="normalization", mem_gb=2.0)
+        if method == "ants":
+            wf.connect(brain, "transforms", register, "start")
     wf.connect([
         (inputs, register, [("image", "in_file")]),
-        (brain, register, [("mask", "mask"), *([("transforms", "start")] if method == "ants" else [])]),
+        (brain, register, [("mask", "mask")]),
         (register, out, [(f, f) for f in ("to_template", "from_template", "agreement")]),
     ])  # fmt: skip
     return wf

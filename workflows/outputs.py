@@ -12,6 +12,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.derivatives import bids_uri, derivative_path, sidecar
 from qsmprep.bids.expected import has_magnitude
+from qsmprep.bids.masks import mask_of_t1w
 from qsmprep.bids.model import Run
 from qsmprep.interfaces.figures import DrawHistogram, DrawMap, DrawMask, DrawPhase
 from qsmprep.interfaces.outputs import CheckConsensus, SaveFile, SaveMap, SaveMask
@@ -65,6 +66,7 @@ def field_metadata(run: Run, settings: Settings) -> dict[str, Any]:
         "Unwrapping": _told(settings, settings.unwrap),
         "FieldMapping": _told(settings, settings.fieldmap),
         "SkullStripping": skull_stripping(run, settings),
+        "ExternalAnatomy": external_anatomy(run, settings),
         "Notes": list(run.notes),
     }
 
@@ -80,6 +82,18 @@ def skull_stripping(run: Run, settings: Settings) -> dict[str, Any]:
     else:
         told |= program_of(run.skull_strip)
     return told | {"Image": "T1w" if run.t1w and run.mask is None else "gradient echo"}
+
+
+def external_anatomy(run: Run, settings: Settings) -> dict[str, str] | None:
+    """What another program's anatomical outputs were used for: for the sidecars; None without any."""
+    if run.external is None:
+        return None
+    named = {"T1w": run.external.t1w, "Mask": run.external.mask, "ToTemplate": run.external.to_template,
+             "FromTemplate": run.external.from_template}  # fmt: skip
+    if mask_of_t1w(run, settings) != run.external.mask:
+        del named["Mask"]
+    used = {key: bids_uri(path, settings) for key, path in named.items() if path is not None}
+    return {"Program": run.external.program, **used}
 
 
 def relaxometry_parameters(run: Run, settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nipype.pipeline.engine import Node, Workflow
 from qsmprep import data
 from qsmprep.bids.derivatives import derivative_path
 from qsmprep.bids.expected import has_magnitude
+from qsmprep.bids.masks import NETWORKS, mask_of_t1w
 from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.masks import CompareBrain, Leakage, ReferencePriors
 from qsmprep.interfaces.outputs import SaveFile
@@ -83,13 +84,18 @@ def _anat_fields(run: Run, settings: Settings) -> tuple[str, ...]:
 
 
 def _init_t1w_wf(run: Run, t1w: Path, settings: Settings) -> Workflow:
-    """The T1w of a run. Where `--skull-strip` says nothing of it, registration of the template finds its brain."""
-    method = settings.skull_strip if settings.skull_strip in ("deepbet", "synthstrip") else "ants"
-    method = "given" if run.t1w_mask is not None else method
-    wf = init_anat_wf(settings, _anat_name(t1w), method=method, normalize=registers(run, settings))
+    """The T1w of a run.
+
+    Where `--skull-strip` says nothing of it, its brain is what another program has found, or else is found by
+    registration of the template.
+    """
+    method, mask = settings.skull_strip if settings.skull_strip in NETWORKS else "ants", mask_of_t1w(run, settings)
+    method = "given" if mask is not None else method
+    normalize = registers(run, settings)
+    wf = init_anat_wf(settings, _anat_name(t1w), method=method, normalize=normalize, external=run.external)
     wf.inputs.inputnode.image = str(t1w)
-    if run.t1w_mask is not None:
-        wf.inputs.inputnode.brain_mask = str(run.t1w_mask)
+    if mask is not None:
+        wf.inputs.inputnode.brain_mask = str(mask)
     return wf
 
 

@@ -92,9 +92,11 @@ def has_atlases(run: Run, settings: Settings) -> bool:
 
 
 def segmentations(run: Run, settings: Settings) -> tuple[str, ...]:
-    """Values of `seg-` in the names of a run's label images: atlases first, then what was drawn for it."""
-    drawn = tuple(manual.seg for manual in run.manual)
-    return (*(atlas.name for atlas in atlases(settings)), *drawn) if has_atlases(run, settings) else drawn
+    """Values of `seg-` in the names of a run's label images: atlases, FreeSurfer's, what was drawn for it."""
+    names = [atlas.name for atlas in atlases(settings)] if has_atlases(run, settings) else []
+    if run.external is not None and run.external.segmentation is not None:
+        names.append(run.external.segmentation.name)
+    return (*names, *(manual.seg for manual in run.manual))
 
 
 def atlases(settings: Settings) -> tuple[Atlas, ...]:
@@ -111,11 +113,15 @@ def atlases(settings: Settings) -> tuple[Atlas, ...]:
 
 def region_names(runs: Sequence[Run], settings: Settings) -> dict[str, set[str]]:
     """Segmentation -> names of its regions, over all runs."""
+    from ..data import freesurfer_labels
     from ..regions import read_labels
 
     names = {}
     if any(has_atlases(run, settings) for run in runs):
         names = {atlas.name: set(read_labels(atlas.labels)["name"]) for atlas in atlases(settings)}
+    for own in (run.external.segmentation for run in runs if run.external is not None):
+        if own is not None:
+            names[own.name] = set(read_labels(freesurfer_labels(own.name))["name"])
     for manual in (manual for run in runs for manual in run.manual):
         names.setdefault(manual.seg, set()).update(region.name for region in manual.regions)
     return names

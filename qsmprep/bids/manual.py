@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from .expected import atlases, has_magnitude
+from .external import PREPROCESSED
 from .images import Grid, check_varies, read_grid, read_values, values_on_grid
 from .index import BidsFile, shorten_list
 from .masks import belongs
@@ -53,10 +54,13 @@ def add_manual_regions(run: Run, grid: Grid, settings: Settings, images: Sequenc
     targets = [(run.entities, grid)]
     if run.t1w is not None and settings.normalization and has_magnitude(run):
         targets.append((split_name(run.t1w.name)[0], read_grid(run.t1w)))
+    # where a program has left a preprocessed T1w, the rest is its own, too
+    programs = {file.path.parent for file in images if file.entities.get("description") == PREPROCESSED}
     files: dict[str, list[BidsFile]] = {}
     for file in images:
         rater = file.entities.get("description", "")
-        asked = ALL in settings.manual_regions or rater in settings.manual_regions
+        every = ALL in settings.manual_regions and file.path.parent not in programs
+        asked = every or (bool(rater) and rater in settings.manual_regions)
         if asked and _is_drawn(file) and any(_fits(file, entities) for entities, _ in targets):
             files.setdefault(rater, []).append(file)
     wanted = [rater for rater in settings.manual_regions if rater != ALL]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 DESCRIPTION = "brain"
+NETWORKS = ("deepbet", "synthstrip")
 CHECKSUM_KEY, REPLACED_KEY = "VoxelChecksum", "ReplacedByUser"
 # entities that a mask's name may have beyond those of the image it belongs to
 _OF_DERIVATIVES = ("description", "space", "label", "resolution", "echo", "part")
@@ -164,8 +165,8 @@ def choose_brain(run: Run, grid: Grid, settings: Settings, images: Sequence[Bids
     """The run with what is to find its brain.
 
     A mask that the user put into OUT_DIR comes first, then what `--skull-strip` says. With `ants`, a mask from
-    `--derivatives` on the gradient echo's grid is taken rather than found anew; what cannot be registered has its mask
-    from signal and phase quality.
+    `--derivatives` on the gradient echo's grid, or that of a preprocessed T1w, is taken rather than found anew; what
+    cannot be registered has its mask from signal and phase quality.
 
     Raises
     ------
@@ -176,7 +177,10 @@ def choose_brain(run: Run, grid: Grid, settings: Settings, images: Sequence[Bids
     found = FoundMasks()
     if method in ("ants", "precomputed"):
         t1w = (split_name(run.t1w.name)[0], read_grid(run.t1w)) if method == "precomputed" and run.t1w else None
-        found = find_masks(run.entities, grid, images, t1w)
+        others = [f for f in images if run.external is None or not _is_of(f.path, run.external.mask, grid)]
+        found = find_masks(run.entities, grid, others, t1w)
+        if run.external is not None:
+            found = replace(found, t1w=found.t1w or run.external.mask)
     replaced = replaced_mask(settings.out_dir, run.entities, grid)
     if replaced is not None:
         note = f"brain mask: {replaced} was replaced by the user and is taken as it is; delete it to have one made"
@@ -184,7 +188,7 @@ def choose_brain(run: Run, grid: Grid, settings: Settings, images: Sequence[Bids
                        notes=(*run.notes, note))  # fmt: skip
     notes = [*run.notes, *(f"precomputed mask not used: {fault}" for fault in found.faults)]
     notes += [f"brain mask taken from {path}" for path in (found.gre or found.t1w,) if path is not None]
-    if method == "precomputed" or found.gre is not None:
+    if method == "precomputed" or found.gre is not None or found.t1w is not None:
         if found.gre is None and found.t1w is None:
             raise InputError(_no_mask(run, settings, found))
         return replace(run, skull_strip="precomputed", mask=found.gre, t1w_mask=found.t1w, notes=tuple(notes))
@@ -200,6 +204,18 @@ def choose_brain(run: Run, grid: Grid, settings: Settings, images: Sequence[Bids
     if method == "ants" and not registered:
         method = "quality"
     return replace(run, skull_strip=method, notes=tuple(notes))
+
+
+def mask_of_t1w(run: Run, settings: Settings) -> Path | None:
+    """Brain mask of a run's T1w that is there already; None if it is to be found."""
+    if run.t1w_mask is None and run.external is not None and settings.skull_strip not in NETWORKS:
+        return run.external.mask
+    return run.t1w_mask
+
+
+def _is_of(path: Path, mask: Path, grid: Grid) -> bool:
+    """Whether a file is the mask of a preprocessed T1w, and so none of the gradient echo, whatever its name says."""
+    return path == mask and read_grid(path).difference(grid) is not None
 
 
 def _no_mask(run: Run, settings: Settings, found: FoundMasks) -> str:

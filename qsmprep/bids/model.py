@@ -105,6 +105,47 @@ class ManualRegions:
 
 
 @dataclass(frozen=True)
+class Segmentation:
+    """FreeSurfer's labels of a T1w.
+
+    Attributes
+    ----------
+    name : "aparcaseg" or "aseg"
+    image : labels in the T1w's space, with FreeSurfer's numbers
+    stats : FreeSurfer's tables of volume and thickness, as far as they are there
+    unnamed : labels of the image that have no name here, and so no row in the table
+    """
+
+    name: str
+    image: Path
+    stats: tuple[Path, ...] = ()
+    unnamed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What another program (sMRIPrep, fMRIPrep) has made of a T1w image.
+
+    Attributes
+    ----------
+    program : its name and version
+    dataset : the derivative dataset
+    t1w : preprocessed T1w, whole head
+    mask : its brain mask, on the same grid
+    to_template, from_template : ITK composite transforms (.h5), as antsApplyTransforms takes them; both or none
+    segmentation : FreeSurfer's labels, on the grid of `t1w`
+    """
+
+    program: str
+    dataset: Path
+    t1w: Path
+    mask: Path
+    to_template: Path | None = None
+    from_template: Path | None = None
+    segmentation: Segmentation | None = None
+
+
+@dataclass(frozen=True)
 class Run:
     """One gradient-echo acquisition that can be processed.
 
@@ -124,6 +165,7 @@ class Run:
     bipolar : whether odd and even echoes were read in opposite directions; None: not told, the data decide
     alternating_axis : voxel axis along which every second slice has π added, which is taken off again; None for none
     t1w : anatomical image of the participant, if any; `t1w_reason` says why this one, or why none
+    external : what another program has made of the participant's anatomy; `t1w` is then its T1w
     skull_strip : what finds the brain: ants, deepbet, synthstrip, precomputed, or quality (signal and phase alone)
     mask : brain mask that is there already, on the gradient echo's grid
     mask_replaced : `mask` was put into the output dataset by the user, in the place of the one written there
@@ -150,6 +192,7 @@ class Run:
     alternating_axis: int | None = None
     t1w: Path | None = None
     t1w_reason: str = ""
+    external: Anatomy | None = None
     skull_strip: str = "ants"
     mask: Path | None = None
     mask_replaced: bool = False

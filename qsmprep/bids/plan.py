@@ -13,10 +13,11 @@ from ..errors import InputError, NothingToDoError
 from .anatomy import AnatomyChooser
 from .echoes import find_b0, find_bipolar, read_acquisition
 from .expected import disk_gb, expected_outputs, has_magnitude, memory_gb, region_names
+from .external import ExternalAnatomy, read_derivatives
 from .filters import BidsFilter, read_filter
 from .grouping import Group, Grouping, group_images
 from .images import Grid
-from .index import BidsFile, check_dataset, choose_participants, find_derivative_images, find_images, shorten_list
+from .index import BidsFile, check_dataset, choose_participants, find_images, shorten_list
 from .manual import add_manual_regions, check_atlas_space
 from .masks import choose_brain
 from .model import Echo, Plan, Run, Skipped
@@ -25,6 +26,8 @@ from .sidecars import Sidecars
 
 if TYPE_CHECKING:
     from ..settings import Settings
+
+Anatomies = tuple[AnatomyChooser, ExternalAnatomy]
 
 __all__ = ["Echo", "Plan", "Run", "Skipped", "check_request", "make_plan", "nothing_to_do"]
 
@@ -59,12 +62,13 @@ def make_plan(settings: Settings) -> Plan:
     participants, filters = check_request(settings)
     files = find_images(settings, participants)
     found = group_images(files, filters, settings.session_label)
-    derived = [image for dataset in settings.derivatives for image in find_derivative_images(dataset, participants)]
+    derivatives = read_derivatives(settings.derivatives, participants)
+    derived = [image for dataset in derivatives for image in dataset.images]
     masks = list(derived)
     if settings.skull_strip == "precomputed":
         masks += files
     sidecars = Sidecars(settings.bids_dir)
-    anatomy = AnatomyChooser(found.anatomical, sidecars)
+    anatomy = AnatomyChooser(found.anatomical, sidecars), ExternalAnatomy(derivatives, settings.template)
     runs: list[Run] = []
     skipped: list[Skipped] = []
     # reading and unpacking release the interpreter's lock
@@ -90,7 +94,7 @@ def _plan_group(
     group: Group,
     settings: Settings,
     sidecars: Sidecars,
-    anatomy: AnatomyChooser,
+    anatomy: Anatomies,
     images: tuple[Sequence[BidsFile], Sequence[BidsFile]],
 ) -> Run | Skipped:
     """The run of a group; `images` are where brain masks, and where manual regions, are looked for."""
@@ -142,15 +146,22 @@ def _plan_group(
     return replace(run, outputs=expected_outputs(run, settings))
 
 
-def _with_anatomy(run: Run, settings: Settings, anatomy: AnatomyChooser) -> Run:
-    """The run with its T1w image, if it is to be registered."""
+def _with_anatomy(run: Run, settings: Settings, anatomy: Anatomies) -> Run:
+    """The run with its T1w image, if it is to be registered: another program's preprocessed one before a raw one."""
     if not settings.normalization:
         return replace(run, t1w_reason="not used: nothing is registered (--no-normalization)")
     if not has_magnitude(run):
         notes = (*run.notes, "without magnitude it cannot be registered: no regions, no template space")
         return replace(run, t1w_reason="not used: without magnitude nothing can be registered to it", notes=notes)
-    t1w, reason = anatomy.choose(run.subject, run.session)
-    return replace(run, t1w=t1w, t1w_reason=reason)
+    raw, external = anatomy
+    t1w, reason = raw.choose(run.subject, run.session)
+    found, notes = external.choose(run.subject, run.session, t1w)
+    run = replace(run, t1w=t1w, t1w_reason=reason, notes=(*run.notes, *notes))
+    if found is None:
+        return run
+    registered = " and registered to the template" if found.to_template else ""
+    reason = f"preprocessed{registered} by {found.program}" + (f", in place of {t1w.name}" if t1w else "")
+    return replace(run, t1w=found.t1w, t1w_reason=reason, external=found)
 
 
 def _about(grid: Grid, group: Group, echoes: int) -> list[str]:

@@ -86,7 +86,8 @@ def _data() -> list[GroupedOption]:
             cls=ListOption,
             type=_PATH,
             metavar="DIR",
-            help="Derivative datasets to take brain masks from (desc-brain_mask), and regions (--manual-regions).",
+            help="Derivative datasets: brain masks (desc-brain_mask), drawn regions (--manual-regions), and anatomy of "
+            "fMRIPrep, sMRIPrep and FreeSurfer.",
         ),
         _flag(DATA, "--skip-bids-validation", "Do not run the BIDS validator on the dataset first."),
     ]

@@ -12,6 +12,7 @@ from typing import Any
 
 SPACE = "MNI152NLin2009cAsym"
 ATLASES = ("deepgrey", "DK", "parts")
+FREESURFER = ("aparcaseg", "aseg")
 
 _HERE = Path(__file__).parent
 _TEMPLATES = {"T1w": "T1w", "mask": "desc-brain_mask"}
@@ -42,6 +43,19 @@ def template(kind: str) -> Path:
     if kind not in _TEMPLATES:
         raise ValueError(f"template has {sorted(_TEMPLATES)}, not {kind!r}")
     return _HERE / "template" / f"tpl-{SPACE}_res-1_{_TEMPLATES[kind]}.nii.gz"
+
+
+def freesurfer_labels(name: str) -> Path:
+    """Path of the TSV with FreeSurfer's numbers and names: ``"aseg"``, or ``"aparcaseg"`` with Desikan-Killiany cortex.
+
+    Raises
+    ------
+    ValueError
+        If `name` is neither.
+    """
+    if name not in FREESURFER:
+        raise ValueError(f"FreeSurfer's segmentations are {', '.join(FREESURFER)}, not {name!r}")
+    return _HERE / f"freesurfer_{name}.tsv"
 
 
 def atlas(name: str) -> Atlas:

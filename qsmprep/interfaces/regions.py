@@ -71,6 +71,7 @@ class RegionTableInput(RegionsInput):
     atlas = File(exists=True, desc="label image on its own grid, for means over partial volumes")
     positions = File(exists=True, desc="place of each voxel in the atlas' space [mm]")
     refined = traits.Dict(desc="value of a label -> whether its border was found on χ")
+    freesurfer_stats = InputMultiObject(File(exists=True), desc="FreeSurfer's tables, for volumes and thickness")
 
 
 class RegionTableOutput(TraitedSpec):
@@ -84,7 +85,7 @@ class RegionTable(StageInterface):
 
     def _run_interface(self, runtime):
         from ..bids.derivatives import write_table
-        from ..regions import AtlasPlace, read_labels, region_table
+        from ..regions import AtlasPlace, add_freesurfer, read_labels, region_table
 
         given = self.inputs
         voxel_size, labels = voxel_size_of(given.labels), load(given.labels, "int32")
@@ -96,6 +97,8 @@ class RegionTable(StageInterface):
             labels, read_labels(given.lookup), load_mask(given.mask), voxel_size, maps, noise=load(given.noise),
             counted=given.counts(labels, voxel_size), place=place, refined=given.refined or None,
         )  # fmt: skip
+        if given.freesurfer_stats:
+            table = add_freesurfer(table, given.lookup, [Path(path) for path in given.freesurfer_stats])
         write_table(self._out(runtime, "table", ".tsv"), table)
         return runtime
 

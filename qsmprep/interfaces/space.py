@@ -42,6 +42,31 @@ class Normalize(StageInterface):
         return runtime
 
 
+class TakeRegistrationInput(InputSpec):
+    in_file = File(exists=True, mandatory=True, desc="whole head")
+    mask = File(exists=True, mandatory=True, desc="its brain mask")
+    to_template = File(exists=True, mandatory=True, desc="transform that brings the image to the template")
+    from_template = File(exists=True, mandatory=True, desc="transform that brings the template to the image")
+
+
+class TakeRegistration(StageInterface):
+    """A registration to the template that another program has made."""
+
+    input_spec, output_spec = TakeRegistrationInput, NormalizeOutput
+
+    def _run_interface(self, runtime):
+        from ..bids.derivatives import write_json
+        from ..space.agreement import template_agreement
+        from ..space.registration import take
+
+        given = self.inputs
+        found = take(Path(given.to_template), Path(given.from_template), Path(given.in_file), Path(runtime.cwd))
+        self._results["to_template"] = [str(path) for path in found.forward]
+        self._results["from_template"] = [str(path) for path in found.inverse]
+        write_json(self._out(runtime, "agreement", ".json"), template_agreement(Path(given.mask), found.forward))
+        return runtime
+
+
 class RigidInput(InputSpec):
     moving = File(exists=True, mandatory=True)
     fixed = File(exists=True, mandatory=True)

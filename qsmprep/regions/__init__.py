@@ -1,6 +1,7 @@
 """Numbers per region."""
 
 from .exclusions import inner_voxels, veins
+from .freesurfer import add_freesurfer, freesurfer_definitions, read_stats
 from .neighbours import add_neighbours, check_neighbours, parse_neighbours
 from .raters import rater_definitions, rater_table
 from .table import AtlasPlace, column_definitions, read_labels, read_table, region_table
@@ -8,14 +9,17 @@ from .texture import texture_definitions, texture_table
 
 __all__ = [
     "AtlasPlace",
+    "add_freesurfer",
     "add_neighbours",
     "check_neighbours",
     "column_definitions",
+    "freesurfer_definitions",
     "inner_voxels",
     "parse_neighbours",
     "rater_definitions",
     "rater_table",
     "read_labels",
+    "read_stats",
     "read_table",
     "region_table",
     "texture_definitions",

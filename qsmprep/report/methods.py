@@ -14,7 +14,7 @@ from typing import Any
 
 from qsmprep import __version__
 from qsmprep.parameters import SINGLE_STEP_METHODS
-from qsmprep.report.methods_regions import regions_text, unregistered_text
+from qsmprep.report.methods_regions import external_text, regions_text, unregistered_text
 from qsmprep.report.records import plan_dict
 
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
@@ -320,6 +320,7 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
         f"The gradient echo was registered to {spaces} [@fonov2011] {way}, with ANTs [@avants2008; @tustison2021]. "
         "Labels were carried to the acquired grid by the inverse transform; numbers were taken there, unsmoothed. "
     )
+    text += external_text(runs)
     if bare:
         text += f"Without magnitude, {_runs(bare)} could not be registered. "
     if settings.get("multi_contrast", True):

@@ -16,6 +16,29 @@ _PACKAGED = (
 )
 
 
+def external_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Sentences on what other programs have made of the anatomy; "" if nothing was used. `runs` are of the plan."""
+    programs: dict[tuple[str, bool], int] = {}
+    for run in runs:
+        found = run.get("external")
+        if found:
+            key = (str(found["program"]), bool(found.get("to_template")))
+            programs[key] = programs.get(key, 0) + 1
+    told = []
+    for (program, registered), n in programs.items():
+        cited = " [@esteban2019]" if "prep" in program.lower() else ""
+        what = "The T1-weighted image" + (" and its registration to the template" if registered else "")
+        which = f"{'comes' if not registered else 'come'} from {program}{cited} ({n} run{'' if n == 1 else 's'})"
+        told.append(f"{what} {which}.")
+    labelled = sum(bool((run.get("external") or {}).get("segmentation")) for run in runs)
+    if labelled:
+        told.append(
+            "FreeSurfer's regions [@fischl2012] of that image were carried to the acquired grid by the registration "
+            f"of the gradient echo to it ({labelled} run{'' if labelled == 1 else 's'})."
+        )
+    return " ".join([*told, ""])
+
+
 def unregistered_text(why: str, settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     """Sentences on regions where nothing was registered to the template: those that were drawn on the images."""
     native = settings.get("atlas") is not None and settings.get("atlas_space") == "native"

@@ -195,20 +195,58 @@ def _keep_last(work: Path, stem: str) -> None:
 
 def _compose(steps: list[str], low: Any, work: Path, out_dir: Path, prefix: str) -> Transforms:
     """Make one displacement field each way, in voxels of 2 mm and with a margin around the image."""
-    ants = load_ants()
     affine = str(work / "headAffine.mat")
     to_image = [*(str(work / f"{step}Warp.nii.gz") for step in steps), affine]
     to_template = [affine, *(str(work / f"{step}InverseWarp.nii.gz") for step in reversed(steps))]
     template_grid = resampled(read(data.template("T1w")), WORKING_SIZE)
     result = []
     for name, grid, chain in (("forward", template_grid, to_template), ("inverse", low, to_image)):
-        margin = round(_MARGIN / WORKING_SIZE)
-        padded = ants.pad_image(grid, pad_width=[(margin, margin)] * 3)
         inverted = [name == "forward" and path == affine for path in chain]
-        stem = str(work / f"{name}_")
-        composed = ants.apply_transforms(padded, padded, chain, whichtoinvert=inverted, compose=stem)
-        result.append(Path(shutil.move(composed, out_dir / f"{prefix}_{name}.nii.gz")))
+        result.append(_as_warp(chain, inverted, grid, work, out_dir / f"{prefix}_{name}.nii.gz"))
     return Transforms((result[0],), (result[1],))
+
+
+def take(to_template: Path, from_template: Path, image: Path, out_dir: Path, *, prefix: str = "template") -> Transforms:
+    """Transforms that another program has found, in the form of those that `normalize` gives.
+
+    Composite transforms cannot be joined to further ones in one file, so each becomes a displacement field, in voxels
+    of 2 mm and with a margin around the image.
+
+    Parameters
+    ----------
+    to_template, from_template : paths of ITK transforms, as antsApplyTransforms takes them without inversion
+    image : path of the image that was registered
+    out_dir : folder for ``<prefix>_forward.nii.gz`` and ``<prefix>_inverse.nii.gz``
+
+    Raises
+    ------
+    ValueError
+        If a file is no transform; the message names it.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    grids = {"forward": read(data.template("T1w")), "inverse": read(image)}
+    result = []
+    with tempfile.TemporaryDirectory() as folder:
+        for (name, grid), path in zip(grids.items(), (to_template, from_template), strict=True):
+            out = out_dir / f"{prefix}_{name}.nii.gz"
+            try:
+                result.append(_as_warp([str(path)], [False], resampled(grid, WORKING_SIZE), Path(folder), out))
+            except (RuntimeError, OSError, TypeError) as error:
+                raise ValueError(
+                    f"{path} cannot be used: expected an ITK transform as antsApplyTransforms takes it, found "
+                    f"{' '.join(str(error).split())[:200]}. Copy it again, or leave its dataset out of --derivatives"
+                ) from None
+    return Transforms((result[0],), (result[1],))
+
+
+def _as_warp(chain: list[str], inverted: list[bool], grid: Any, work: Path, out: Path) -> Path:
+    """Write a chain of transforms as one displacement field, on a grid and a margin around it."""
+    ants = load_ants()
+    margin = round(_MARGIN / WORKING_SIZE)
+    padded = ants.pad_image(grid, pad_width=[(margin, margin)] * 3)
+    stem = str(work / f"{out.name.split('.')[0]}_")
+    composed = ants.apply_transforms(padded, padded, chain, whichtoinvert=inverted, compose=stem)
+    return Path(shutil.move(composed, out))
 
 
 def _save_linear(found: Path, out_dir: Path, prefix: str) -> Transforms:
