@@ -262,28 +262,6 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
     return [*numbers, (leakage, "numbers")]
 
 
-<<<<<<< HEAD
-=======
-def _add_own_regions(wf: Workflow, run: Run, settings: Settings, counted: Node | None, measured: list[str]) -> None:
-    """FreeSurfer's regions of the T1w, carried over by the registration of the gradient echo to it."""
-    if run.external is None or run.external.segmentation is None:
-        return
-    found = run.external.segmentation
-    regions = init_regions_wf(run, settings, atlas_of_person(found, run.external.program, settings), found.stats)
-    places = Node(TemplatePositions(template=str(run.external.t1w)), name="positions_t1w", mem_gb=1.5)
-    wf.connect([
-        (wf.get_node("echoes"), places, [("outputnode.reference", "reference")]),
-        (wf.get_node("coreg"), places, [("outputnode.from_t1w", "transforms")]),
-        (places, regions, [("out_file", "inputnode.positions")]),
-        (wf.get_node("echoes"), regions, [("outputnode.reference", "inputnode.reference")]),
-        (wf.get_node("coreg"), regions, [("outputnode.from_t1w", "inputnode.from_template")]),
-        (wf.get_node("recon"), regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
-    ])  # fmt: skip
-    if counted is not None:
-        wf.connect([(counted, regions, [("counted", "inputnode.counted"), ("meta", "inputnode.counted_meta")])])
-
-
->>>>>>> external
 def _add_nuclei_stage(
     wf: Workflow, run: Run, settings: Settings, to_template: Node, from_template: Node
 ) -> tuple[Node, Node, Numbers]:

@@ -53,7 +53,7 @@ def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node)
     sources = [Source(atlas, data.template("T1w"), (from_template, "out")) for atlas in atlases(settings)]
     if run.external is not None and run.external.segmentation is not None:
         found = run.external.segmentation
-        atlas = atlas_of_person(found, run.external.program)
+        atlas = atlas_of_person(found, run.external.program, settings)
         from_t1w = (wf.get_node("coreg"), "outputnode.from_t1w")
         sources.append(Source(atlas, run.external.t1w, from_t1w, tuple(found.stats)))
     echoes, recon = wf.get_node("echoes"), wf.get_node("recon")
@@ -95,11 +95,12 @@ def _add_positions(wf: Workflow, source: Source, name: str) -> Node:
     return places
 
 
-def atlas_of_person(found: Segmentation, program: str) -> data.Atlas:
+def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> data.Atlas:
     """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w."""
     description: dict[str, Any] = {
         "Name": f"FreeSurfer {found.name}",
-        "Source": f"{found.image.name} of {program}",
+        "Source": bids_uri(found.image, settings),
+        "Program": program,
         "Space": "T1w of the participant",
         "IndexScheme": "FreeSurfer's lookup table (FreeSurferColorLUT)",
         "Citation": "Fischl B. NeuroImage 2012;62:774. https://doi.org/10.1016/j.neuroimage.2012.01.021",
