@@ -62,7 +62,9 @@ def sources_of(wf: Workflow, run: Run, settings: Settings, from_template: Node |
     from_t1w = (coreg, "outputnode.from_t1w")
     if coreg is not None and run.external is not None and run.external.segmentation is not None:
         own = run.external.segmentation
-        found.append(Source(atlas_of_person(own, run.external.program), run.external.t1w, from_t1w, tuple(own.stats)))
+        found.append(
+            Source(atlas_of_person(own, run.external.program, settings), run.external.t1w, from_t1w, tuple(own.stats))
+        )
     return [*found, *(Source(drawn, transforms=from_t1w if drawn.on_t1w else None) for drawn in run.manual)]
 
 
