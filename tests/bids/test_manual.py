@@ -184,3 +184,12 @@ def test_an_atlas_that_is_no_image_ends_the_call(dataset, manual, tmp_path):
     for space in ("native", "template"):
         with pytest.raises(UsageError, match=r"--atlas: .*no\.nii cannot be read"):
             plan_of(dataset, manual, (), atlas=tmp_path / "no.nii", atlas_labels=tmp_path / "no.tsv", atlas_space=space)
+
+
+def test_everyone_does_not_mean_the_programs_that_preprocessed_the_t1w(dataset, manual):
+    dataset.gre()
+    draw(manual, "sub-01_desc-preproc_T1w.nii.gz", {1: np.s_[:5]})
+    draw(manual, "sub-01_desc-aseg_dseg.nii.gz")
+    (manual / "desc-aseg_dseg.tsv").write_text("index\tname\n1\tthalamus\n")
+    assert only_run(dataset, manual).manual == ()
+    assert [m.rater for m in only_run(dataset, manual, ("aseg",)).manual] == ["aseg"], "but it can be asked for by name"
