@@ -1,13 +1,13 @@
 """Every parameter of every algorithm, from the command line and from TOML to the node that runs it."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 from nipype.pipeline.engine import Workflow
 
 from qsmprep import parameters
-from qsmprep.bids.model import Echo, Run
+from qsmprep.bids.model import Echo, Plan, Run
 from qsmprep.cli.main import parse
 from qsmprep.parameters import Tables
 from qsmprep.settings import Settings
@@ -184,3 +184,34 @@ def test_only_an_atlas_that_has_a_prior_is_refined(run):
         assert ("refine", node, ("labels", "labels")) in edges
     assert ("refine", "save_labels", ("labels", "in_file")) in edges
     assert ("refine", "outputnode", ("meta", "meta")) in edges
+
+
+def test_regions_drawn_on_the_t1w_come_through_the_coregistration(run, tmp_path):
+    """The graph of one rater on each image: it holds together, and only what needs it is carried."""
+    from nipype.pipeline.engine.utils import generate_expanded_graph
+
+    from qsmprep.bids.model import ManualRegion, ManualRegions
+    from qsmprep.workflows.participant import init_qsmprep_wf
+
+    t1w, drawn = tmp_path / "sub-01_T1w.nii", tmp_path / "sub-01_label-SN_mask.nii"
+    for path in (t1w, drawn):
+        path.touch()
+    region = ManualRegion(1, "SN", "L", drawn)
+    manual = (ManualRegions("AB", (region,)), ManualRegions("CD", (region,), on_t1w=True))
+    both = replace(run, t1w=t1w, manual=manual)
+    wf = init_qsmprep_wf(Plan((both,)), parse(["/data", "/out", "participant"]))
+    flat = generate_expanded_graph(wf._create_flat_graph())
+    links = {
+        (source.fullname.split(".", 2)[-1], target.fullname.split(".", 2)[-1], a if isinstance(a, str) else a[0], b)
+        for source, target, told in flat.edges(data=True)
+        for a, b in told["connect"]
+    }
+    assert ("coreg.rigid", "seg_manualCD.labels", "inverse", "transforms") in links
+    assert ("seg_manualCD.drawn", "seg_manualCD.labels", "labels", "in_file") in links
+    assert ("seg_manualCD.labels", "seg_manualCD.table", "out_file", "labels") in links
+    assert ("seg_manualAB.drawn", "seg_manualAB.table", "labels", "labels") in links
+    assert ("seg_manualCD.labels", "join_labels", "out_file", "in2") in links
+    assert ("seg_manualAB.table", "join_table", "table", "in1") in links
+    assert not any(target.startswith("seg_manual") and field == "positions" for _, target, _, field in links)
+    like = next(node for node in flat if node.fullname.endswith("seg_manualCD.drawn")).inputs.like
+    assert Path(like) == t1w
