@@ -6,7 +6,6 @@ Later wins: defaults < preset that the file names < `--config` file < `--preset`
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import tomllib
 import types
@@ -16,7 +15,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, check_choice, check_range
 from .machine import available_cpus, available_memory_gb
 from .parameters import (
     BACKGROUND_METHODS,
@@ -102,26 +101,26 @@ class Settings(Tables):
     erode_labels: float = 0.0
 
     def __post_init__(self) -> None:
-        _choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
-        _choice("--skull-strip", self.skull_strip, SKULL_STRIP_METHODS)
-        _choice("--stop-after", self.stop_after, STOP_AFTER)
-        _choice("--unwrap", self.unwrap, UNWRAP_METHODS)
-        _choice("--fieldmap", self.fieldmap, FIELDMAP_METHODS)
-        _choice("--background", self.background, BACKGROUND_METHODS)
-        _choice("--relaxometry", self.relaxometry, RELAXOMETRY_METHODS)
-        _choice("--inversion", self.inversion, INVERSION_METHODS)
+        check_choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
+        check_choice("--skull-strip", self.skull_strip, SKULL_STRIP_METHODS)
+        check_choice("--stop-after", self.stop_after, STOP_AFTER)
+        check_choice("--unwrap", self.unwrap, UNWRAP_METHODS)
+        check_choice("--fieldmap", self.fieldmap, FIELDMAP_METHODS)
+        check_choice("--background", self.background, BACKGROUND_METHODS)
+        check_choice("--relaxometry", self.relaxometry, RELAXOMETRY_METHODS)
+        check_choice("--inversion", self.inversion, INVERSION_METHODS)
         _reference(self.reference)
         for space in self.output_spaces:
-            _choice("--output-spaces", space, OUTPUT_SPACES)
-        _range("--nprocs", self.nprocs, 1, 4096)
-        _range("--omp-nthreads", self.omp_nthreads, 0, 4096)
-        _range("--mem-gb", self.mem_gb, 0.1, 1e6)
-        _range("--random-seed", self.random_seed, 0, 2**31 - 2)
+            check_choice("--output-spaces", space, OUTPUT_SPACES)
+        check_range("--nprocs", self.nprocs, 1, 4096)
+        check_range("--omp-nthreads", self.omp_nthreads, 0, 4096)
+        check_range("--mem-gb", self.mem_gb, 0.1, 1e6)
+        check_range("--random-seed", self.random_seed, 0, 2**31 - 2)
         if self.phase_sign not in (1, -1):
             raise UsageError(f"--phase-sign is {self.phase_sign!r}; it has to be + (or 1) or - (or -1).")
         if self.field_strength is not None:
-            _range("--field-strength", self.field_strength, 0.01, 30.0)
-        _range("--erode-labels", self.erode_labels, 0, 20)
+            check_range("--field-strength", self.field_strength, 0.01, 30.0)
+        check_range("--erode-labels", self.erode_labels, 0, 20)
         self._check_regions()
         if (self.atlas is None) != (self.atlas_labels is None):
             raise UsageError(
@@ -147,7 +146,7 @@ class Settings(Tables):
 
     def _check_regions(self) -> None:
         """Refuse what tells how regions are counted where there are none."""
-        _choice("--atlas-space", self.atlas_space, ATLAS_SPACES)
+        check_choice("--atlas-space", self.atlas_space, ATLAS_SPACES)
         if self.atlas_space == "native" and self.atlas is None:
             raise UsageError(
                 "--atlas-space native says where the labels of --atlas lie, and no --atlas is given. Name the label "
@@ -274,7 +273,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 
 def read_preset(name: str) -> dict[str, Any]:
     """Values of a packaged preset."""
-    _choice("--preset", name, preset_names())
+    check_choice("--preset", name, preset_names())
     return read_toml(PRESET_DIR / f"{name}.toml")
 
 
@@ -376,19 +375,11 @@ def _labels(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label.removeprefix(prefix) for label in labels))
 
 
-def _choice(what: str, value: str, known: Iterable[str]) -> None:
-    known = tuple(known)
-    if value not in known:
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"{what}: {value!r} is not known. Known: {', '.join(known)}.{hint}")
-
-
 def _reference(value: str) -> None:
     """A reference is one of the known ones, or a region of a packaged atlas."""
     kind, colon, region = value.partition(":")
     if not colon:
-        _choice("--reference", value, REFERENCES)
+        check_choice("--reference", value, REFERENCES)
         return
     from .data import ATLASES
 
@@ -398,8 +389,3 @@ def _reference(value: str) -> None:
             f"--reference {value}: expected region:ATLAS.NAME with one of the atlases {', '.join(ATLASES)}, for "
             "example region:deepgrey.thalamus; the names are in the TSV beside each seg- image."
         )
-
-
-def _range(what: str, value: float, least: float, most: float) -> None:
-    if not (math.isfinite(value) and least <= value <= most):
-        raise UsageError(f"{what} is {value:g}; it has to lie between {least:g} and {most:g}.")

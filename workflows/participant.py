@@ -131,6 +131,8 @@ def init_run_wf(run: Run, settings: Settings) -> Workflow:
         numbers += _add_anatomy(wf, run, settings)
     if registers(run, settings):
         numbers += _add_spaces(wf, run, settings)
+    elif not stops:
+        add_regions(wf, run, settings, None)
     if is_normalized(run, settings) and (run.skull_strip != "ants" or run.t1w is not None):
         numbers.append(_add_second_brain(wf, settings))
     _join(wf, numbers, quality)

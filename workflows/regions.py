@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,20 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep import data
 from qsmprep.bids.derivatives import bids_uri, derivative_path, sidecar
-from qsmprep.bids.expected import atlases
-from qsmprep.bids.model import Run, Segmentation
+from qsmprep.bids.expected import atlases, has_atlases
+from qsmprep.bids.model import ManualRegions, Run, Segmentation
+from qsmprep.interfaces.drawn import DrawnLabels, RaterTable, TakeLabels
 from qsmprep.interfaces.figures import DrawLabels
 from qsmprep.interfaces.outputs import SaveFile
 from qsmprep.interfaces.regions import AddNeighbours, CountedVoxels, RegionTable, TextureTable
 from qsmprep.interfaces.space import RefineDentate, Resample, TemplatePositions
-from qsmprep.regions import column_definitions, freesurfer_definitions, parse_neighbours, texture_definitions
+from qsmprep.regions import (
+    column_definitions,
+    freesurfer_definitions,
+    parse_neighbours,
+    rater_definitions,
+    texture_definitions,
+)
 from qsmprep.settings import Settings
 from qsmprep.space.dentate import NAME as DENTATE
 
@@ -27,76 +34,75 @@ from .outputs import maps_of, save_figure, save_map
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the labels of a segmentation come from.
+class PersonAtlas(data.Atlas):
+    """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w.
 
-    atlas : labels, in template space or in that of the T1w
-    space : image of that space
-    transforms : node and field of the chain from there to the gradient echo
     stats : FreeSurfer's tables, for volume and thickness beside the other numbers
     """
 
-    atlas: data.Atlas
-    space: Path
-    transforms: tuple[Node, str]
     stats: tuple[Path, ...] = ()
 
 
-def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node) -> None:
+# where regions come from: an atlas, or what one person drew for the run
+Source = data.Atlas | ManualRegions
+
+
+def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node | None) -> None:
     """Add the regions of every segmentation to the graph of a run, and their tables.
 
     Parameters
     ----------
-    wf : has the nodes `echoes`, `recon` and `quality_numbers`
-    from_template : node whose output `out` are the transforms
+    wf : has the nodes `echoes`, `recon` and `quality_numbers`, and `coreg` if anything was drawn on the T1w
+    from_template : node whose output `out` are the transforms; None for a run that is not registered
     """
-    sources = [Source(atlas, data.template("T1w"), (from_template, "out")) for atlas in atlases(settings)]
+    sources: list[Source] = list(atlases(settings) if has_atlases(run, settings) else ())
     if run.external is not None and run.external.segmentation is not None:
-        found = run.external.segmentation
-        atlas = atlas_of_person(found, run.external.program, settings)
-        from_t1w = (wf.get_node("coreg"), "outputnode.from_t1w")
-        sources.append(Source(atlas, run.external.t1w, from_t1w, tuple(found.stats)))
+        sources.append(atlas_of_person(run.external.segmentation, run.external.program, settings))
+    sources += run.manual
+    if not sources:
+        return
     echoes, recon = wf.get_node("echoes"), wf.get_node("recon")
     measured = ["brain_mask", "qsm_mask", "noise", *(f for f in ("chi", "r2star") if f in maps_of(run))]
     counted = add_counted(wf, run, settings) if settings.excludes else None
     if counted is not None:
         wf.connect(recon, "outputnode.qsm_mask", counted, "mask")
         wf.connect([(recon, counted, [(f"outputnode.{f}", f) for f in measured if not f.endswith("_mask")])])
-    tables = init_tables_wf(run, settings, sources)
-    places: dict[Path, Node] = {}
+    parts: dict[str, Workflow] = {}
     for source in sources:
-        name = source.atlas.name
-        regions = init_regions_wf(run, settings, source.atlas, source.stats)
-        if source.space not in places:
-            places[source.space] = _add_positions(wf, source, f"positions_{len(places)}")
-        wf.connect(*source.transforms, regions, "inputnode.from_template")
+        regions = parts[seg_of(source)] = init_regions_wf(run, settings, source)
         wf.connect([
-            (places[source.space], regions, [("out_file", "inputnode.positions")]),
             (echoes, regions, [("outputnode.reference", "inputnode.reference")]),
             (recon, regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
-            (regions, tables, [("outputnode.table", f"inputnode.table_{name}")]),
         ])  # fmt: skip
         if counted is not None:
             outputs = [("counted", "inputnode.counted"), ("meta", "inputnode.counted_meta")]
             wf.connect([(counted, regions, outputs)])
-        if regions.get_node("refine") is not None:
-            wf.connect(regions, "outputnode.meta", tables, f"inputnode.meta_{name}")
-        if source is sources[0]:
-            wf.connect(regions, "outputnode.table", wf.get_node("quality_numbers"), "table")
-    if counted is not None:
-        wf.connect(counted, "meta", tables, "inputnode.counted_meta")
+        if isinstance(source, ManualRegions) and source.on_t1w:
+            wf.connect(wf.get_node("coreg"), "outputnode.from_t1w", regions, "inputnode.from_t1w")
+    in_template = [parts[seg_of(source)] for source in sources if is_placed(source, settings)]
+    if from_template is not None and in_template:
+        _add_places(wf, (from_template, "out"), data.template("T1w"), in_template, "positions")
+    if run.external is not None and any(isinstance(source, PersonAtlas) for source in sources):
+        on_t1w = [parts[seg_of(source)] for source in sources if isinstance(source, PersonAtlas)]
+        from_t1w = (wf.get_node("coreg"), "outputnode.from_t1w")
+        _add_places(wf, from_t1w, run.external.t1w, on_t1w, "positions_t1w")
+    if not isinstance(sources[0], ManualRegions):
+        wf.connect(parts[seg_of(sources[0])], "outputnode.table", wf.get_node("quality_numbers"), "table")
+    _add_tables(wf, run, settings, parts, sources)
 
 
-def _add_positions(wf: Workflow, source: Source, name: str) -> Node:
-    """Node that tells where each voxel lies in the space of an atlas."""
-    places = Node(TemplatePositions(template=str(source.space)), name=name, mem_gb=1.5)
-    wf.connect(wf.get_node("echoes"), "outputnode.reference", places, "reference")
-    wf.connect(*source.transforms, places, "transforms")
-    return places
+def seg_of(source: Source) -> str:
+    """Value of `seg-` in the names of what a source of regions gives."""
+    return source.seg if isinstance(source, ManualRegions) else source.name
 
 
-def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> data.Atlas:
-    """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w."""
+def is_placed(source: Source, settings: Settings) -> bool:
+    """Whether regions lie in template space, from where they are carried to the run."""
+    return not isinstance(source, ManualRegions | PersonAtlas) and settings.atlas_space == "template"
+
+
+def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> PersonAtlas:
+    """FreeSurfer's labels of a T1w, with what the sidecars tell of them."""
     description: dict[str, Any] = {
         "Name": f"FreeSurfer {found.name}",
         "Source": bids_uri(found.image, settings),
@@ -107,7 +113,49 @@ def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> da
     }
     if found.unnamed:
         description["LabelsWithoutName"] = list(found.unnamed)
-    return data.Atlas(found.name, found.image, data.freesurfer_labels(found.name), description)
+    return PersonAtlas(found.name, found.image, data.freesurfer_labels(found.name), description, tuple(found.stats))
+
+
+def _add_places(wf: Workflow, transforms: tuple[Node, str], space: Path, placed: Sequence[Workflow], name: str) -> None:
+    """Tell where in the space of their atlas the voxels lie, and how to get there, to the regions of atlases."""
+    places = Node(TemplatePositions(template=str(space)), name=name, mem_gb=1.5)
+    wf.connect(wf.get_node("echoes"), "outputnode.reference", places, "reference")
+    wf.connect(*transforms, places, "transforms")
+    for regions in placed:
+        wf.connect(places, "out_file", regions, "inputnode.positions")
+        wf.connect(*transforms, regions, "inputnode.from_template")
+
+
+def _add_tables(
+    wf: Workflow, run: Run, settings: Settings, parts: Mapping[str, Workflow], sources: Sequence[Source]
+) -> None:
+    """The tables of all segmentations, and that of the raters' agreement."""
+    tables = init_tables_wf(run, settings, list(parts))
+    for source in sources:
+        if isinstance(source, PersonAtlas) and source.stats:
+            save = tables.get_node(f"save_{source.name}")
+            uris = [bids_uri(path, settings) for path in source.stats]
+            told = freesurfer_definitions() | {"FreeSurferStats": uris}
+            save.inputs.sidecar = save.inputs.sidecar | told
+    for seg, regions in parts.items():
+        wf.connect(regions, "outputnode.table", tables, f"inputnode.table_{seg}")
+        if regions.get_node("refine") is not None:
+            wf.connect(regions, "outputnode.meta", tables, f"inputnode.meta_{seg}")
+    if settings.excludes:
+        wf.connect(wf.get_node("counted"), "meta", tables, "inputnode.counted_meta")
+    if len(run.manual) < 2:
+        return
+    raters = [manual.who for manual in run.manual]
+    compare = Node(RaterTable(raters=raters), name="raters", mem_gb=1.0)
+    for field in ("labels", "table"):
+        join = Node(Merge(len(raters)), name=f"join_{field}", run_without_submitting=True)
+        for place, manual in enumerate(run.manual, 1):
+            wf.connect(parts[manual.seg], f"outputnode.{field}", join, f"in{place}")
+        wf.connect(join, "out", compare, "labels" if field == "labels" else "tables")
+    save = _save_table(
+        run, settings, "manual", "raters", "Agreement of the raters", rater_definitions(raters), "save_raters"
+    )
+    wf.connect(compare, "table", save, "in_file")
 
 
 def add_counted(wf: Workflow, run: Run, settings: Settings) -> Node:
@@ -120,44 +168,40 @@ def add_counted(wf: Workflow, run: Run, settings: Settings) -> Node:
     return counted
 
 
-def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas, stats: Sequence[Path] = ()) -> Workflow:
-    """One atlas: its labels on the acquired grid, and the numbers per region.
-
-    Parameters
-    ----------
-    atlas : labels in template space, or in that of the T1w
-    stats : FreeSurfer's tables, for volume and thickness beside the other numbers
+def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
+    """One atlas, or what one rater drew: its labels on the acquired grid, and the numbers per region.
 
     Inputs
     ------
     reference, brain_mask, qsm_mask, chi, r2star, noise : on the acquired grid
-    from_template : transforms from the atlas' space
-    positions : place of each voxel in that space [mm]
+    from_template : transforms, and `positions`, the place of each voxel in the template [mm]; for an atlas in its space
+    from_t1w : transforms; for what was drawn on the T1w
     counted : mask of the voxels that count, and `counted_meta`, where some are left out
 
     Outputs
     -------
     table : TSV file, still without neighbours
     meta : for its sidecar, where a label was refined
+    labels : on the acquired grid
     """
-    fields = ["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "from_template", "positions"]
+    fields = ["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "from_template", "positions", "from_t1w"]
     inputs = Node(IdentityInterface([*fields, "counted", "counted_meta"]), name="inputnode")
-    wf = Workflow(name=f"seg_{atlas.name}")
+    seg, wf = seg_of(source), Workflow(name=f"seg_{seg_of(source)}")
     measured = [f for f in ("chi", "r2star") if f in maps_of(run)]
-    labels, field = _add_labels(wf, inputs, run, atlas, measured)
-    counting: dict[str, Any] = {"lookup": str(atlas.labels), "erode_mm": settings.erode_labels}
-    table = Node(RegionTable(atlas=str(atlas.image), **counting), name="table", mem_gb=1.5)
-    if stats:
-        table.inputs.freesurfer_stats = [str(path) for path in stats]
+    labels, field = _add_labels(wf, inputs, run, settings, source)
+    counting: dict[str, Any] = {"erode_mm": settings.erode_labels}
+    table = Node(RegionTable(**counting), name="table", mem_gb=1.5)
+    if isinstance(source, PersonAtlas) and source.stats:
+        table.inputs.freesurfer_stats = [str(path) for path in source.stats]
     texture = Node(TextureTable(params=asdict(settings.texture), **counting), name="texture", mem_gb=1.0)
-    draw = Node(DrawLabels(lookup=str(atlas.labels), title=f"{atlas.name} on χ"), name="draw", mem_gb=1.0)
-    out = Node(IdentityInterface(["table", "meta"]), name="outputnode")
-    save_labels, save_lookup, save_texture = _save_labels(run, settings, atlas)
-    save_drawing = save_figure(run, settings, f"atlas{atlas.name}")
+    draw = Node(DrawLabels(title=f"{seg} on χ"), name="draw", mem_gb=1.0)
+    out = Node(IdentityInterface(["table", "meta", "labels"]), name="outputnode")
+    save_labels, save_lookup, save_texture = _save_labels(run, settings, source)
+    save_drawing = save_figure(run, settings, f"atlas{seg}")
     known = [("qsm_mask", "mask"), *([("counted", "counted")] if settings.excludes else [])]
     wf.connect([
         (labels, table, [(field, "labels")]),
-        (inputs, table, [*known, ("noise", "noise"), ("positions", "positions"), *((f, f) for f in measured)]),
+        (inputs, table, [*known, ("noise", "noise"), *((f, f) for f in measured)]),
         (labels, texture, [(field, "labels")]),
         (inputs, texture, [*known, ("chi", "chi")]),
         (texture, save_texture, [("table", "in_file")]),
@@ -166,14 +210,29 @@ def init_regions_wf(run: Run, settings: Settings, atlas: data.Atlas, stats: Sequ
         (draw, save_drawing, [("figure", "in_file")]),
         (labels, save_labels, [(field, "in_file")]),
         (table, out, [("table", "table")]),
+        (labels, out, [(field, "labels")]),
     ])  # fmt: skip
+    _add_names(wf, source, save_lookup)
+    if isinstance(source, PersonAtlas) or is_placed(source, settings):
+        table.inputs.atlas = str(source.image)
+        wf.connect(inputs, "positions", table, "positions")
     if labels.name == "refine":
         wf.connect([(labels, table, [("refined", "refined")]), (labels, out, [("meta", "meta")])])
         wf.connect([(labels, save, [("meta", "meta")]) for save in (save_labels, save_texture)])
     if settings.excludes:
         wf.connect(inputs, "counted_meta", save_texture, "counted_meta")
-    wf.add_nodes([save_lookup])
     return wf
+
+
+def _add_names(wf: Workflow, source: Source, save_lookup: Node) -> None:
+    """Give the names of the labels to all that need them."""
+    wf.add_nodes([save_lookup])
+    takers = [(wf.get_node(name), "lookup") for name in ("table", "texture", "draw")]
+    for node, field in [*takers, (save_lookup, "in_file")]:
+        if isinstance(source, ManualRegions):
+            wf.connect(wf.get_node("drawn"), "lookup", node, field)
+        else:
+            node.set_input(field, str(source.labels))
 
 
 def prior_sides(atlas: data.Atlas) -> dict[str, int]:
@@ -185,15 +244,22 @@ def prior_sides(atlas: data.Atlas) -> dict[str, int]:
     return {str(side): int(index) for side, index in zip(rows["hemisphere"], rows["index"], strict=True)}
 
 
-def _add_labels(wf: Workflow, inputs: Node, run: Run, atlas: data.Atlas, measured: list[str]) -> tuple[Node, str]:
+def _add_labels(wf: Workflow, inputs: Node, run: Run, settings: Settings, source: Source) -> tuple[Node, str]:
     """Labels on the acquired grid, what is a prior only put where χ shows it: the last node, and its field."""
-    labels = Node(Resample(in_file=str(atlas.image), interpolation="label"), name="labels", mem_gb=1.5)
+    if isinstance(source, ManualRegions):
+        return _add_drawn(wf, inputs, run, source)
+    if settings.atlas_space == "native" and not isinstance(source, PersonAtlas):
+        take = Node(TakeLabels(in_file=str(source.image)), name="labels", mem_gb=1.0)
+        wf.connect(inputs, "reference", take, "like")
+        return take, "labels"
+    labels = Node(Resample(in_file=str(source.image), interpolation="label"), name="labels", mem_gb=1.5)
     wf.connect(inputs, "reference", labels, "reference")
     wf.connect(inputs, "from_template", labels, "transforms")
-    sides = prior_sides(atlas)
+    sides = prior_sides(source)
     if not sides:
         return labels, "out_file"
     refine = Node(RefineDentate(sides=sides), name="refine", mem_gb=1.0)
+    measured = [f for f in ("chi", "r2star") if f in maps_of(run)]
     wf.connect([
         (labels, refine, [("out_file", "labels")]),
         (inputs, refine, [("qsm_mask", "mask"), *((f, f) for f in measured)]),
@@ -201,17 +267,40 @@ def _add_labels(wf: Workflow, inputs: Node, run: Run, atlas: data.Atlas, measure
     return refine, "labels"
 
 
-def _save_labels(run: Run, settings: Settings, atlas: data.Atlas) -> tuple[Node, Node, Node]:
-    """Nodes that write labels, their lookup and the texture of an atlas."""
-    seg = {"seg": atlas.name}
-    text = f"Regions of the atlas {atlas.name} on the gradient echo's grid"
-    labels = save_map(run, settings, "save_labels", "dseg", extra=seg, dtype="int16",
-                      meta={"description": text, "Atlas": atlas.description})  # fmt: skip
+def _add_drawn(wf: Workflow, inputs: Node, run: Run, manual: ManualRegions) -> tuple[Node, str]:
+    """What one rater drew, carried over from the T1w if it was drawn there."""
+    told = [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere, "value": r.value} for r in manual.regions]
+    files = [str(region.file) for region in manual.regions]
+    drawn = Node(DrawnLabels(files=files, regions=told), name="drawn", mem_gb=1.0)
+    if not manual.on_t1w:
+        wf.connect(inputs, "reference", drawn, "like")
+        return drawn, "labels"
+    drawn.inputs.like = str(run.t1w)
+    carry = Node(Resample(interpolation="label"), name="labels", mem_gb=1.5)
+    wf.connect([
+        (drawn, carry, [("labels", "in_file")]),
+        (inputs, carry, [("reference", "reference"), ("from_t1w", "transforms")]),
+    ])  # fmt: skip
+    return carry, "out_file"
+
+
+def _save_labels(run: Run, settings: Settings, source: Source) -> tuple[Node, Node, Node]:
+    """Nodes that write labels, their lookup and the texture of a source of regions."""
+    seg = {"seg": seg_of(source)}
+    if isinstance(source, ManualRegions):
+        files = dict.fromkeys(region.file for region in source.regions)
+        text = f"Regions drawn by {source.rater or 'a rater without a name'}, on the gradient echo's grid"
+        meta: dict[str, Any] = {"description": text, "Manual": True, "Rater": source.rater or None,
+                                "DrawnOn": bids_uri(run.t1w or "", settings) if source.on_t1w else "gradient echo",
+                                "DrawnRegions": [bids_uri(path, settings) for path in files]}  # fmt: skip
+    else:
+        text = f"Regions of the atlas {source.name} on the gradient echo's grid"
+        meta = {"description": text, "Atlas": source.description}
+    labels = save_map(run, settings, "save_labels", "dseg", extra=seg, dtype="int16", meta=meta)
     path = derivative_path(settings.out_dir, run.entities, "dseg", extension=".tsv", **seg)
-    save = SaveFile(in_file=str(atlas.labels), out_path=str(path))
-    lookup = Node(save, name="save_lookup", run_without_submitting=True)
+    lookup = Node(SaveFile(out_path=str(path)), name="save_lookup", run_without_submitting=True)
     columns = texture_definitions(settings.texture.bin_width_ppb, settings.texture.distance_mm)
-    texture = _save_table(run, settings, atlas.name, "texture", "Texture of χ", columns, "save_texture")
+    texture = _save_table(run, settings, seg["seg"], "texture", "Texture of χ", columns, "save_texture")
     return labels, lookup, texture
 
 
@@ -227,7 +316,7 @@ def _save_table(
     return Node(save, name=name, run_without_submitting=True)
 
 
-def init_tables_wf(run: Run, settings: Settings, sources: Sequence[Source], name: str = "tables") -> Workflow:
+def init_tables_wf(run: Run, settings: Settings, names: Sequence[str], name: str = "tables") -> Workflow:
     """Compare regions with their neighbours, which may be in another segmentation, and write the tables.
 
     Inputs
@@ -235,20 +324,16 @@ def init_tables_wf(run: Run, settings: Settings, sources: Sequence[Source], name
     table_<segmentation> : TSV file; `meta_<segmentation>`, for its sidecar
     counted_meta : for the sidecars, where voxels are left out
     """
-    names = [source.atlas.name for source in sources]
     fields = [f"{kind}_{seg}" for kind in ("table", "meta") for seg in names]
     inputs = Node(IdentityInterface([*fields, "counted_meta"]), name="inputnode")
     wf = Workflow(name=name)
     join = Node(Merge(len(names)), name="join", run_without_submitting=True)
     pairs = parse_neighbours(settings.neighbour_pairs)
-    for place, (seg, source) in enumerate(zip(names, sources, strict=True), 1):
+    for place, seg in enumerate(names, 1):
         wf.connect(inputs, f"table_{seg}", join, f"in{place}")
         add = Node(AddNeighbours(names=list(names), own=seg, pairs=list(settings.neighbour_pairs)), name=f"add_{seg}")
         save = _save_table(run, settings, seg, "stats", "χ and R2*", column_definitions(), f"save_{seg}")
         save.inputs.sidecar = save.inputs.sidecar | {"Neighbours": pairs}
-        if source.stats:
-            uris = [bids_uri(path, settings) for path in source.stats]
-            save.inputs.sidecar |= freesurfer_definitions() | {"FreeSurferStats": uris}
         wf.connect([
             (join, add, [("out", "tables")]),
             (add, save, [("table", "in_file")]),

@@ -63,6 +63,7 @@ def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:
         names += [path("fieldmap", datatype="fmap", desc=desc), path("magnitude", datatype="fmap", desc=desc)]
     if settings.normalization and has_magnitude(run):
         names += _normalised(path, maps, run, settings)
+    names += _regional(path, run, settings)
     return (*names, path("iqms", ".json", desc="qc"), f"sub-{run.subject}.html")
 
 
@@ -71,14 +72,30 @@ def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: S
     space = settings.template
     names = [path(name, space=space, res=1) for name in maps]
     names += [path("mask", space=space, res=1, desc=desc) for desc in ("brain", "qsm")]
-    if settings.exclude_veins or settings.exclude_gradients:
-        names.append(path("mask", desc="excluded"))
-    own = run.external.segmentation if run.external else None
-    for seg in (*(atlas.name for atlas in atlases(settings)), *([own.name] if own else [])):
-        names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
-        names.append(path("dseg", ".tsv", seg=seg, desc="texture"))
     ways = [("GRE", space), (space, "GRE"), *([("GRE", "T1w")] if run.t1w else [])]
     return names + [path("xfm", ".h5", from_=start, to=end, mode="image") for start, end in ways]
+
+
+def _regional(path: Callable[..., str], run: Run, settings: Settings) -> list[str]:
+    """Labels and tables of every segmentation."""
+    segs = segmentations(run, settings)
+    names = [path("mask", desc="excluded")] if settings.excludes and segs else []
+    for seg in segs:
+        names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
+        names.append(path("dseg", ".tsv", seg=seg, desc="texture"))
+    return names + ([path("dseg", ".tsv", seg="manual", desc="raters")] if len(run.manual) > 1 else [])
+
+
+def has_atlases(run: Run, settings: Settings) -> bool:
+    """Whether a run gets the regions of atlases: those in template space need its registration."""
+    return settings.atlas_space == "native" or (settings.normalization and has_magnitude(run))
+
+
+def segmentations(run: Run, settings: Settings) -> tuple[str, ...]:
+    """Values of `seg-` in the names of a run's label images: atlases, FreeSurfer's regions, what was drawn for it."""
+    own = run.external.segmentation if run.external else None
+    names = [atlas.name for atlas in atlases(settings)] if has_atlases(run, settings) else []
+    return (*names, *([own.name] if own else []), *(manual.seg for manual in run.manual))
 
 
 def atlases(settings: Settings) -> tuple[Atlas, ...]:
@@ -90,11 +107,20 @@ def atlases(settings: Settings) -> tuple[Atlas, ...]:
     from ..space.atlas import user_atlas
 
     assert settings.atlas_labels is not None  # Settings sees to it
-    return (user_atlas(settings.atlas, settings.atlas_labels),)
+    return (user_atlas(settings.atlas, settings.atlas_labels, settings.atlas_space),)
 
 
 def region_names(runs: Sequence[Run], settings: Settings) -> dict[str, set[str]]:
     """Segmentation -> names of its regions, over all runs."""
+    from ..data import freesurfer_labels
     from ..regions import read_labels
 
-    return {atlas.name: set(read_labels(atlas.labels)["name"]) for atlas in atlases(settings)}
+    names = {}
+    if any(has_atlases(run, settings) for run in runs):
+        names = {atlas.name: set(read_labels(atlas.labels)["name"]) for atlas in atlases(settings)}
+    for own in (run.external.segmentation for run in runs if run.external):
+        if own is not None:
+            names[own.name] = set(read_labels(freesurfer_labels(own.name))["name"])
+    for manual in (manual for run in runs for manual in run.manual):
+        names.setdefault(manual.seg, set()).update(region.name for region in manual.regions)
+    return names

@@ -170,6 +170,30 @@ def _volumes(path: Path, image: Any) -> Iterator[tuple[tuple[int, ...], npt.NDAr
             pass
 
 
+def values_on_grid(path: Path, target: Grid, what: str = "an image") -> npt.NDArray[Any]:
+    """Values of an image as (x, y, z) array on a grid; axes are permuted and flipped where they have to be.
+
+    Nothing is interpolated: programs that bring images to a standard orientation change the order of the voxels only.
+
+    Raises
+    ------
+    InputError
+        If the image lies on another grid.
+    """
+    import nibabel as nib
+    from nibabel.orientations import io_orientation, ornt_transform
+
+    image: Any = nib.load(path)
+    found = read_grid(path)
+    if found.difference(target):
+        image = image.as_reoriented(ornt_transform(io_orientation(image.affine), io_orientation(target.affine)))
+    difference = found.turned_like(target).difference(target)
+    if difference:
+        raise InputError(f"{path} {difference}; expected {what} on the same grid")
+    values: npt.NDArray[Any] = np.asanyarray(image.dataobj).reshape(target.shape)
+    return values
+
+
 def read_volume(path: Path, index: int | None) -> npt.NDArray[np.float32]:
     """One (x, y, z) volume of an image (header slope applied); `index` counts over all axes beyond the third."""
     import nibabel as nib

@@ -67,7 +67,7 @@ def find_masks(
 def _first_that_fits(
     masks: Sequence[BidsFile], entities: Mapping[str, str], grid: Grid, faults: dict[Path, list[str]]
 ) -> Path | None:
-    fitting = [file for file in masks if _belongs(file, entities)]
+    fitting = [file for file in masks if belongs(file, entities)]
     fitting.sort(key=lambda f: (-sum(f.entities.get(k) == v for k, v in entities.items()), str(f.path)))
     for file in fitting:
         try:
@@ -109,7 +109,8 @@ def _is_brain_mask(file: BidsFile) -> bool:
     )
 
 
-def _belongs(file: BidsFile, entities: Mapping[str, str]) -> bool:
+def belongs(file: BidsFile, entities: Mapping[str, str]) -> bool:
+    """Whether no entity of a derivative's name is missing from, or differs in, those of an image."""
     own = {key: value for key, value in file.entities.items() if key not in _OF_DERIVATIVES}
     return own.get("subject") == entities["subject"] and own.items() <= entities.items()
 

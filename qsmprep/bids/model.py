@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .names import join_entities, split_name
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..qsm.phase import PhaseScaling
 
 
@@ -100,6 +104,48 @@ class Anatomy:
 
 
 @dataclass(frozen=True)
+class ManualRegion:
+    """A region that a person drew: its number in the output, name, side (L, R or n/a), file, and value in that file.
+
+    `value` is None for a mask: what lies above 0.5 is the region.
+    """
+
+    index: int
+    name: str
+    hemisphere: str
+    file: Path
+    value: int | None = None
+
+    @property
+    def told(self) -> str:
+        """Name and side, in words."""
+        return self.name + ("" if self.hemisphere == "n/a" else f" ({self.hemisphere})")
+
+    def marks(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Voxels of the region, from the values of its file."""
+        return np.asarray(values > 0.5 if self.value is None else np.rint(values) == self.value)
+
+
+@dataclass(frozen=True)
+class ManualRegions:
+    """What one rater drew for a run, on the grid of the gradient echo or on that of its T1w."""
+
+    rater: str
+    regions: tuple[ManualRegion, ...]
+    on_t1w: bool = False
+
+    @property
+    def who(self) -> str:
+        """Rater in the names of columns."""
+        return "".join(c for c in self.rater if c.isalnum()) or "unnamed"
+
+    @property
+    def seg(self) -> str:
+        """Value of `seg-` in the names of the outputs."""
+        return "manual" + (self.who if self.rater else "")
+
+
+@dataclass(frozen=True)
 class Run:
     """One gradient-echo acquisition that can be processed.
 
@@ -124,6 +170,7 @@ class Run:
     mask : brain mask that is there already, on the gradient echo's grid
     mask_replaced : `mask` was put into the output dataset by the user, in the place of the one written there
     t1w_mask : brain mask that is there already, on the grid of `t1w`
+    manual : regions that people drew, one entry a rater
     memory_gb : estimated peak memory [GB]
     disk_gb : estimated size in the working directory [GB]
     outputs : files that will be written, relative to the output folder
@@ -150,6 +197,7 @@ class Run:
     mask: Path | None = None
     mask_replaced: bool = False
     t1w_mask: Path | None = None
+    manual: tuple[ManualRegions, ...] = ()
     memory_gb: float = 0.0
     disk_gb: float = 0.0
     outputs: tuple[str, ...] = ()

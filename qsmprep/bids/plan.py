@@ -18,6 +18,7 @@ from .filters import BidsFilter, read_filter
 from .grouping import Group, Grouping, group_images
 from .images import Grid
 from .index import BidsFile, check_dataset, choose_participants, find_images, shorten_list
+from .manual import add_manual_regions, check_atlas_space
 from .masks import choose_brain
 from .model import Echo, Plan, Run, Skipped
 from .phase_look import look_at_phase
@@ -62,7 +63,8 @@ def make_plan(settings: Settings) -> Plan:
     files = find_images(settings, participants)
     found = group_images(files, filters, settings.session_label)
     derivatives = read_derivatives(settings.derivatives, participants)
-    masks = [image for dataset in derivatives for image in dataset.images]
+    derived = [image for dataset in derivatives for image in dataset.images]
+    masks = list(derived)
     if settings.skull_strip == "precomputed":
         masks += files
     sidecars = Sidecars(settings.bids_dir)
@@ -71,7 +73,9 @@ def make_plan(settings: Settings) -> Plan:
     skipped: list[Skipped] = []
     # reading and unpacking release the interpreter's lock
     with ThreadPoolExecutor(max_workers=min(settings.nprocs, 8)) as pool:
-        results = list(pool.map(lambda group: _plan_group(group, settings, sidecars, anatomy, masks), found.groups))
+        results = list(
+            pool.map(lambda group: _plan_group(group, settings, sidecars, anatomy, (masks, derived)), found.groups)
+        )
     for result in results:
         (runs if isinstance(result, Run) else skipped).append(result)  # type: ignore[arg-type]
     runs, clashing = _split_clashes(runs)
@@ -87,8 +91,13 @@ def make_plan(settings: Settings) -> Plan:
 
 
 def _plan_group(
-    group: Group, settings: Settings, sidecars: Sidecars, anatomy: Anatomies, masks: Sequence[BidsFile]
+    group: Group,
+    settings: Settings,
+    sidecars: Sidecars,
+    anatomy: Anatomies,
+    images: tuple[Sequence[BidsFile], Sequence[BidsFile]],
 ) -> Run | Skipped:
+    """The run of a group; `images` are where brain masks, and where manual regions, are looked for."""
     try:
         acquisition = read_acquisition(group, sidecars)
         b0, source, nominal, b0_notes = find_b0(acquisition.metadata, settings.field_strength)
@@ -130,7 +139,8 @@ def _plan_group(
         reason = f"--reference {settings.reference} needs a registration to the template, and so a magnitude"
         return Skipped(group.name, f"{reason}; leave the run out with --bids-filter-file or choose another --reference")
     try:
-        run = choose_brain(_with_anatomy(run, settings, anatomy), grid, settings, masks)
+        run = choose_brain(_with_anatomy(run, settings, anatomy), grid, settings, images[0])
+        run = check_atlas_space(add_manual_regions(run, grid, settings, images[1]), grid, settings)
     except InputError as error:
         return Skipped(group.name, str(error))
     return replace(run, outputs=expected_outputs(run, settings))

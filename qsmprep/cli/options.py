@@ -17,6 +17,7 @@ from ..parameters import (
 )
 from ..settings import (
     ANALYSIS_LEVELS,
+    ATLAS_SPACES,
     OUTPUT_SPACES,
     REFERENCES,
     SKULL_STRIP_METHODS,
@@ -85,7 +86,8 @@ def _data() -> list[GroupedOption]:
             cls=ListOption,
             type=_PATH,
             metavar="DIR",
-            help="Derivative datasets: brain masks (desc-brain_mask), anatomy of fMRIPrep, sMRIPrep and FreeSurfer.",
+            help="Derivative datasets: brain masks (desc-brain_mask), regions drawn by hand (--manual-regions), and "
+            "anatomy of fMRIPrep, sMRIPrep and FreeSurfer.",
         ),
         _flag(DATA, "--skip-bids-validation", "Do not run the BIDS validator on the dataset first."),
     ]
@@ -253,10 +255,25 @@ def _space() -> list[GroupedOption]:
             "--atlas",
             type=_PATH,
             metavar="NIFTI",
-            help="Label image in template space to use instead of the packaged atlases.",
+            help="Label image to use instead of the packaged atlases.",
         ),
         _option(
             SPACE, "--atlas-labels", type=_PATH, metavar="TSV", help="Its labels: columns index, name and hemisphere."
+        ),
+        _option(
+            SPACE,
+            "--atlas-space",
+            type=click.Choice(ATLAS_SPACES),
+            default=ATLAS_SPACES[0],
+            help="Where --atlas lies: in the template, or on the grid of the gradient echo itself.",
+        ),
+        _option(
+            SPACE,
+            "--manual-regions",
+            cls=ListOption,
+            metavar="[all|RATER]",
+            help="Take regions drawn by these raters (desc-RATER) from --derivatives: label-*_mask and dseg.",
+            show_default="none",
         ),
         _option(
             SPACE,

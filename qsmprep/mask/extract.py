@@ -111,17 +111,9 @@ def mask_on_grid(mask: Path, like: Path) -> NDArray[np.bool_]:
     InputError
         If the mask lies on another grid.
     """
-    from ..bids.images import read_grid
+    from ..bids.images import read_grid, values_on_grid
 
-    image, target = nib.load(mask), read_grid(like)
-    found = read_grid(mask)
-    if found.difference(target):
-        want = nib.io_orientation(target.affine)
-        image = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), want))
-    difference = found.turned_like(target).difference(target)
-    if difference:
-        raise InputError(f"{mask} {difference}; expected a mask on the same grid")
-    return np.asanyarray(image.dataobj).reshape(target.shape) > 0.5
+    return np.asarray(values_on_grid(mask, read_grid(like), "a mask") > 0.5)
 
 
 def _run(command: Sequence[str], method: str, image: Path) -> None:

@@ -3,6 +3,7 @@
 from .exclusions import inner_voxels, veins
 from .freesurfer import add_freesurfer, freesurfer_definitions, read_stats
 from .neighbours import add_neighbours, check_neighbours, parse_neighbours
+from .raters import rater_definitions, rater_table
 from .table import AtlasPlace, column_definitions, read_labels, read_table, region_table
 from .texture import texture_definitions, texture_table
 
@@ -15,6 +16,8 @@ __all__ = [
     "freesurfer_definitions",
     "inner_voxels",
     "parse_neighbours",
+    "rater_definitions",
+    "rater_table",
     "read_labels",
     "read_stats",
     "read_table",

@@ -14,7 +14,7 @@ from typing import Any
 
 from qsmprep import __version__
 from qsmprep.parameters import SINGLE_STEP_METHODS
-from qsmprep.report.methods_regions import external_text, regions_text
+from qsmprep.report.methods_regions import external_text, regions_text, unregistered_text
 from qsmprep.report.records import plan_dict
 
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
@@ -303,10 +303,10 @@ def _relaxometry_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, A
 
 def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     if not settings.get("normalization", True):
-        return "No registration was made and no regions were measured (--no-normalization)."
+        return unregistered_text("(--no-normalization)", settings, runs)
     bare = sum(not has_magnitude(run) for run in runs)
     if bare and bare == len(runs):
-        return "No registration was made and no regions were measured: there was no magnitude."
+        return unregistered_text("since there was no magnitude", settings, runs)
     runs = [run for run in runs if has_magnitude(run)]
     spaces = ", ".join(settings.get("output_spaces", ("MNI152NLin2009cAsym",)))
     through = sum(1 for run in runs if run.get("t1w"))
@@ -328,7 +328,7 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
             "The deep nuclei of the template were then matched to χ "
             f"{'and the T1-weighted image together ' if through else ''}by local cross-correlation [@hanspach2017]. "
         )
-    return text + regions_text(settings)
+    return text + regions_text(settings, runs)
 
 
 def _software_text(settings: Mapping[str, Any]) -> str:

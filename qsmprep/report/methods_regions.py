@@ -39,10 +39,27 @@ def external_text(runs: Sequence[Mapping[str, Any]]) -> str:
     return " ".join([*told, ""])
 
 
-def regions_text(settings: Mapping[str, Any]) -> str:
-    """Sentences on the atlases, and on what was left out of the numbers per region."""
-    given = settings.get("atlas")
-    parts = [f"Regions come from the label image {Path(str(given)).name}, given by the user." if given else _PACKAGED]
+def unregistered_text(why: str, settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+    """Sentences on regions where nothing was registered to the template: those that were drawn on the images."""
+    native = settings.get("atlas") is not None and settings.get("atlas_space") == "native"
+    if not (native or any(run.get("manual") for run in runs)):
+        return f"No registration was made and no regions were measured {why}."
+    return f"No registration was made {why}. " + regions_text(settings, runs, registered=False)
+
+
+def regions_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], *, registered: bool = True) -> str:
+    """Sentences on where regions come from, and on what was left out of the numbers per region."""
+    given, native = settings.get("atlas"), settings.get("atlas_space") == "native"
+    parts = []
+    if given and (registered or native):
+        where = ", which lies on the gradient echo's own grid" if native else ""
+        parts.append(f"Regions come from the label image {Path(str(given)).name}, given by the user{where}.")
+    elif registered:
+        parts.append(_PACKAGED)
+    parts += _drawn(runs)
+    if settings.get("neighbours"):
+        pairs = "; ".join(str(pair).replace("=", " against ") for pair in settings["neighbours"])
+        parts.append(f"Mean χ was compared between neighbouring regions: {pairs}.")
     if settings.get("exclude_veins"):
         parts.append(
             "Voxels that look like veins (χ and R2* well above the median, in a ridge by the Hessian of χ "
@@ -53,3 +70,16 @@ def regions_text(settings: Mapping[str, Any]) -> str:
     if settings.get("erode_labels"):
         parts.append(f"A rim of {settings['erode_labels']:g} mm of every region was left out.")
     return " ".join(parts)
+
+
+def _drawn(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who drew regions, and on which images."""
+    entries = [entry for run in runs for entry in run.get("manual") or ()]
+    if not entries:
+        return []
+    raters = sorted({str(entry.get("rater") or "a rater without a name") for entry in entries})
+    images = [name for name, on_t1w in (("the gradient echo", False), ("the T1-weighted image", True))
+              if any(bool(entry.get("on_t1w")) == on_t1w for entry in entries)]  # fmt: skip
+    text = f"Regions were drawn by hand on {' or '.join(images)} (raters: {', '.join(raters)})"
+    agreement = "; the agreement of raters is given by Dice coefficients and differences of mean χ"
+    return [text + (agreement if any(len(run.get("manual") or ()) > 1 for run in runs) else "") + "."]

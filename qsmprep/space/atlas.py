@@ -8,13 +8,14 @@ from ..data import Atlas
 from ..errors import UsageError
 
 
-def user_atlas(image: Path, labels: Path) -> Atlas:
-    """Check a label image in template space and its table, and give them the form of a packaged atlas.
+def user_atlas(image: Path, labels: Path, space: str = "template") -> Atlas:
+    """Check a label image and its table, and give them the form of a packaged atlas.
 
     Parameters
     ----------
-    image : NIfTI label image in template space
+    image : NIfTI label image
     labels : TSV with the columns index and name, and hemisphere where it is known
+    space : "template", or "native" for the grid of the gradient echo
 
     Raises
     ------
@@ -41,7 +42,7 @@ def user_atlas(image: Path, labels: Path) -> Atlas:
     if not found & set(table["index"]):
         raise UsageError(f"--atlas: none of the labels in {image} is named in {labels}.")
     name = "".join(c for c in image.name.split(".")[0].split("_seg-")[-1].split("_")[0] if c.isalnum()) or "atlas"
-    description: dict[str, object] = {"Name": name, "Source": image.name, "Space": "template, as the user gave it"}
+    description: dict[str, object] = {"Name": name, "Source": image.name, "Space": f"{space}, as the user gave it"}
     unnamed = sorted(int(label) for label in found - set(table["index"]))
     if unnamed:  # a table may name only the regions of interest; the sidecar tells which were left out
         description["LabelsWithoutName"] = unnamed

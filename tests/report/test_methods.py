@@ -111,3 +111,17 @@ def test_text_tells_where_regions_come_from_and_what_was_left_out(text):
     assert "steep or inconsistent" in asked and "rim of 1.5 mm" in asked
     own = text(SETTINGS | {"atlas": "/data/mine.nii.gz"})
     assert "mine.nii.gz" in own and "pulvinar" not in own
+
+
+def test_text_tells_who_drew_regions_and_where(text, run_entry):
+    run = run_entry("01") | {"manual": [{"rater": "AB", "on_t1w": False}, {"rater": "CD", "on_t1w": True}]}
+    told = text(SETTINGS | {"neighbours": ["SN=RN"]}, runs=[run])
+    assert "on the gradient echo or the T1-weighted image (raters: AB, CD)" in told and "Dice" in told
+    assert "SN against RN" in told and "pulvinar" in told
+    bare = SETTINGS | {"normalization": False}
+    assert "no regions were measured (--no-normalization)" in text(bare)
+    drawn = text(bare, runs=[run | {"manual": run["manual"][:1]}])
+    assert "(raters: AB)" in drawn and "Dice" not in drawn and "pulvinar" not in drawn
+    assert "no regions" not in drawn and "No registration was made (--no-normalization)." in drawn
+    own = text(bare | {"atlas": "/data/mine.nii.gz", "atlas_space": "native"})
+    assert "mine.nii.gz, given by the user, which lies on the gradient echo's own grid" in own

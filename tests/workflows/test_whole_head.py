@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.processing import resample_from_to
 
 from qsmprep import data
 from qsmprep.bids.validation import find_validator, validate_dataset
@@ -26,9 +27,25 @@ def heads(phantom_dataset, tmp_path_factory):
     shutil.copytree(phantom_dataset, bids)
     for path in (bids / "sub-02" / "anat").glob("*T1w*"):
         path.unlink()
+    draw_putamen(bids, base / "manual")
     arguments = [str(bids), str(base / "out"), "participant", "-w", str(base / "work"), "--nprocs", "2"]
+    arguments += ["--derivatives", str(base / "manual"), "--manual-regions", "all"]
     assert run(arguments) == 0
     return bids, base / "out", arguments
+
+
+def draw_putamen(bids, manual):
+    """The true left putamen of sub-01, as if drawn by one person on the gradient echo and by another on the T1w."""
+    folder = manual / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    names = pd.read_csv(truth(bids, "01", "seg-nuclei_dseg.tsv"), sep="\t")
+    index = names.query("name == 'putamen' and hemisphere == 'L'")["index"].iloc[0]
+    labels = nib.load(truth(bids, "01", "seg-nuclei_dseg.nii.gz"))
+    mask = nib.Nifti1Image((np.asanyarray(labels.dataobj) == index).astype(np.uint8), labels.affine)
+    nib.save(mask, folder / "sub-01_hemi-L_label-putamen_desc-AB_mask.nii.gz")
+    t1w = nib.load(next((bids / "sub-01" / "anat").glob("*T1w.nii.gz")))
+    on_t1w = resample_from_to(mask, t1w, order=0)
+    nib.save(on_t1w, folder / "sub-01_hemi-L_label-putamen_desc-CD_mask.nii.gz")
 
 
 def load(path):
@@ -177,6 +194,37 @@ def test_means_over_partial_volumes_are_near_plain_ones_in_large_regions(heads):
             row = table.loc[(name, side)]
             assert row["chi_pv_mean"] == pytest.approx(row["chi_mean"], abs=0.006)
             assert row["chi_pv_mean"] != row["chi_mean"]
+
+
+def test_regions_drawn_on_either_image_are_measured_beside_the_atlases(heads):
+    _, out, _ = heads
+    anat = out / "sub-01" / "anat"
+    row = pd.read_csv(anat / "sub-01_seg-manual_desc-raters_dseg.tsv", sep="\t").iloc[0]
+    assert row["dice_AB_CD"] > 0.75 and abs(row["chi_difference_ppb_AB_CD"]) < 10
+    drawn = json.loads((anat / "sub-01_seg-manualCD_dseg.json").read_text())
+    assert "T1w" in drawn["DrawnOn"]
+    table = stats(out, "01").set_index(["name", "hemisphere"])
+    assert row["chi_mean_AB"] == pytest.approx(table.loc[("putamen", "L"), "chi_mean"], abs=0.015)
+    assert not list((out / "sub-02" / "anat").glob("*manual*"))
+    plan = json.loads((out / "logs" / "plan.json").read_text())
+    notes = {run["name"]: " ".join(run["notes"]) for run in plan["runs"]}
+    assert "manual regions: none" in notes["sub-02"] and "manual regions" not in notes["sub-01"]
+
+
+def test_motor_cortex_is_compared_with_sensory_cortex(heads):
+    _, out, _ = heads
+    tables = {
+        seg: pd.read_csv(out / "sub-01" / "anat" / f"sub-01_seg-{seg}_desc-stats_dseg.tsv", sep="\t")
+        for seg in ("DK", "parts")
+    }
+    rows = {(row["name"], row["hemisphere"]): row for table in tables.values() for _, row in table.iterrows()}
+    for side in "LR":
+        sensory = rows["postcentral", side]
+        for name, other in (("precentral", "postcentral"), ("precentral hand area", "DK.postcentral")):
+            row = rows[name, side]
+            assert row["neighbour"] == other
+            assert row["contrast_neighbour"] == pytest.approx(row["chi_mean"] - sensory["chi_mean"], abs=1e-6)
+            assert row["snr"] > 1
 
 
 def test_reports_are_self_contained(heads):
