@@ -34,38 +34,17 @@ from .outputs import maps_of, save_figure, save_map
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the labels of a segmentation come from.
+class PersonAtlas(data.Atlas):
+    """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w.
 
-    labels : an atlas, or what one person drew for the run
-    space : image of the space that an atlas lies in, the template or the T1w; None on the gradient echo's own grid
-    transforms : node and field of the chain from where the labels lie to the gradient echo, where they lie elsewhere
     stats : FreeSurfer's tables, for volume and thickness beside the other numbers
     """
 
-    labels: data.Atlas | ManualRegions
-    space: Path | None = None
-    transforms: tuple[Node, str] | None = None
     stats: tuple[Path, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """Value of `seg-` in the names of what it gives."""
-        return self.labels.seg if isinstance(self.labels, ManualRegions) else self.labels.name
 
-
-def sources_of(wf: Workflow, run: Run, settings: Settings, from_template: Node | None) -> list[Source]:
-    """The segmentations of a run: atlases, FreeSurfer's, and what was drawn."""
-    template = (data.template("T1w"), (from_template, "out")) if settings.atlas_space == "template" else (None, None)
-    found = [Source(atlas, *template) for atlas in atlases(settings)] if has_atlases(run, settings) else []
-    coreg = wf.get_node("coreg")
-    from_t1w = (coreg, "outputnode.from_t1w")
-    if coreg is not None and run.external is not None and run.external.segmentation is not None:
-        own = run.external.segmentation
-        found.append(
-            Source(atlas_of_person(own, run.external.program, settings), run.external.t1w, from_t1w, tuple(own.stats))
-        )
-    return [*found, *(Source(drawn, transforms=from_t1w if drawn.on_t1w else None) for drawn in run.manual)]
+# where regions come from: an atlas, or what one person drew for the run
+Source = data.Atlas | ManualRegions
 
 
 def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node | None) -> None:
@@ -73,10 +52,13 @@ def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node 
 
     Parameters
     ----------
-    wf : has the nodes `echoes`, `recon` and `quality_numbers`, and `coreg` if anything lies on the T1w
+    wf : has the nodes `echoes`, `recon` and `quality_numbers`, and `coreg` if anything was drawn on the T1w
     from_template : node whose output `out` are the transforms; None for a run that is not registered
     """
-    sources = sources_of(wf, run, settings, from_template)
+    sources: list[Source] = list(atlases(settings) if has_atlases(run, settings) else ())
+    if run.external is not None and run.external.segmentation is not None:
+        sources.append(atlas_of_person(run.external.segmentation, run.external.program, settings))
+    sources += run.manual
     if not sources:
         return
     echoes, recon = wf.get_node("echoes"), wf.get_node("recon")
@@ -86,41 +68,75 @@ def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node 
         wf.connect(recon, "outputnode.qsm_mask", counted, "mask")
         wf.connect([(recon, counted, [(f"outputnode.{f}", f) for f in measured if not f.endswith("_mask")])])
     parts: dict[str, Workflow] = {}
-    places: dict[Path, Node] = {}
     for source in sources:
-        regions = parts[source.name] = init_regions_wf(run, settings, source)
+        regions = parts[seg_of(source)] = init_regions_wf(run, settings, source)
         wf.connect([
             (echoes, regions, [("outputnode.reference", "inputnode.reference")]),
             (recon, regions, [(f"outputnode.{f}", f"inputnode.{f}") for f in measured]),
         ])  # fmt: skip
-        if source.transforms is not None:
-            wf.connect(*source.transforms, regions, "inputnode.transforms")
-        if source.space is not None:
-            if source.space not in places:
-                places[source.space] = _add_positions(wf, source, f"positions_{len(places)}")
-            wf.connect(places[source.space], "out_file", regions, "inputnode.positions")
         if counted is not None:
             outputs = [("counted", "inputnode.counted"), ("meta", "inputnode.counted_meta")]
             wf.connect([(counted, regions, outputs)])
-    if has_atlases(run, settings):  # the first one then is an atlas
-        wf.connect(parts[sources[0].name], "outputnode.table", wf.get_node("quality_numbers"), "table")
-    _add_tables(wf, run, settings, sources, parts)
+        if isinstance(source, ManualRegions) and source.on_t1w:
+            wf.connect(wf.get_node("coreg"), "outputnode.from_t1w", regions, "inputnode.from_t1w")
+    in_template = [parts[seg_of(source)] for source in sources if is_placed(source, settings)]
+    if from_template is not None and in_template:
+        _add_places(wf, (from_template, "out"), data.template("T1w"), in_template, "positions")
+    if run.external is not None and any(isinstance(source, PersonAtlas) for source in sources):
+        on_t1w = [parts[seg_of(source)] for source in sources if isinstance(source, PersonAtlas)]
+        from_t1w = (wf.get_node("coreg"), "outputnode.from_t1w")
+        _add_places(wf, from_t1w, run.external.t1w, on_t1w, "positions_t1w")
+    if not isinstance(sources[0], ManualRegions):
+        wf.connect(parts[seg_of(sources[0])], "outputnode.table", wf.get_node("quality_numbers"), "table")
+    _add_tables(wf, run, settings, parts, sources)
 
 
-def _add_positions(wf: Workflow, source: Source, name: str) -> Node:
-    """Node that tells where each voxel lies in the space of an atlas."""
-    places = Node(TemplatePositions(template=str(source.space)), name=name, mem_gb=1.5)
+def seg_of(source: Source) -> str:
+    """Value of `seg-` in the names of what a source of regions gives."""
+    return source.seg if isinstance(source, ManualRegions) else source.name
+
+
+def is_placed(source: Source, settings: Settings) -> bool:
+    """Whether regions lie in template space, from where they are carried to the run."""
+    return not isinstance(source, ManualRegions | PersonAtlas) and settings.atlas_space == "template"
+
+
+def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> PersonAtlas:
+    """FreeSurfer's labels of a T1w, with what the sidecars tell of them."""
+    description: dict[str, Any] = {
+        "Name": f"FreeSurfer {found.name}",
+        "Source": bids_uri(found.image, settings),
+        "Program": program,
+        "Space": "T1w of the participant",
+        "IndexScheme": "FreeSurfer's lookup table (FreeSurferColorLUT)",
+        "Citation": "Fischl B. NeuroImage 2012;62:774. https://doi.org/10.1016/j.neuroimage.2012.01.021",
+    }
+    if found.unnamed:
+        description["LabelsWithoutName"] = list(found.unnamed)
+    return PersonAtlas(found.name, found.image, data.freesurfer_labels(found.name), description, tuple(found.stats))
+
+
+def _add_places(wf: Workflow, transforms: tuple[Node, str], space: Path, placed: Sequence[Workflow], name: str) -> None:
+    """Tell where in the space of their atlas the voxels lie, and how to get there, to the regions of atlases."""
+    places = Node(TemplatePositions(template=str(space)), name=name, mem_gb=1.5)
     wf.connect(wf.get_node("echoes"), "outputnode.reference", places, "reference")
-    if source.transforms is not None:
-        wf.connect(*source.transforms, places, "transforms")
-    return places
+    wf.connect(*transforms, places, "transforms")
+    for regions in placed:
+        wf.connect(places, "out_file", regions, "inputnode.positions")
+        wf.connect(*transforms, regions, "inputnode.from_template")
 
 
 def _add_tables(
-    wf: Workflow, run: Run, settings: Settings, sources: Sequence[Source], parts: Mapping[str, Workflow]
+    wf: Workflow, run: Run, settings: Settings, parts: Mapping[str, Workflow], sources: Sequence[Source]
 ) -> None:
     """The tables of all segmentations, and that of the raters' agreement."""
-    tables = init_tables_wf(run, settings, sources)
+    tables = init_tables_wf(run, settings, list(parts))
+    for source in sources:
+        if isinstance(source, PersonAtlas) and source.stats:
+            save = tables.get_node(f"save_{source.name}")
+            uris = [bids_uri(path, settings) for path in source.stats]
+            told = freesurfer_definitions() | {"FreeSurferStats": uris}
+            save.inputs.sidecar = save.inputs.sidecar | told
     for seg, regions in parts.items():
         wf.connect(regions, "outputnode.table", tables, f"inputnode.table_{seg}")
         if regions.get_node("refine") is not None:
@@ -142,21 +158,6 @@ def _add_tables(
     wf.connect(compare, "table", save, "in_file")
 
 
-def atlas_of_person(found: Segmentation, program: str, settings: Settings) -> data.Atlas:
-    """FreeSurfer's labels of a T1w in the form of an atlas, whose space is that of the T1w."""
-    description: dict[str, Any] = {
-        "Name": f"FreeSurfer {found.name}",
-        "Source": bids_uri(found.image, settings),
-        "Program": program,
-        "Space": "T1w of the participant",
-        "IndexScheme": "FreeSurfer's lookup table (FreeSurferColorLUT)",
-        "Citation": "Fischl B. NeuroImage 2012;62:774. https://doi.org/10.1016/j.neuroimage.2012.01.021",
-    }
-    if found.unnamed:
-        description["LabelsWithoutName"] = list(found.unnamed)
-    return data.Atlas(found.name, found.image, data.freesurfer_labels(found.name), description)
-
-
 def add_counted(wf: Workflow, run: Run, settings: Settings) -> Node:
     """Node that tells which voxels count, and its mask of those that do not."""
     left_out = {"veins": settings.exclude_veins, "gradients": settings.exclude_gradients}
@@ -168,13 +169,13 @@ def add_counted(wf: Workflow, run: Run, settings: Settings) -> Node:
 
 
 def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
-    """One segmentation: its labels on the acquired grid, and the numbers per region.
+    """One atlas, or what one rater drew: its labels on the acquired grid, and the numbers per region.
 
     Inputs
     ------
     reference, brain_mask, qsm_mask, chi, r2star, noise : on the acquired grid
-    transforms : from where the labels lie; not for what lies on the acquired grid
-    positions : place of each voxel in the space of an atlas [mm]
+    from_template : transforms, and `positions`, the place of each voxel in the template [mm]; for an atlas in its space
+    from_t1w : transforms; for what was drawn on the T1w
     counted : mask of the voxels that count, and `counted_meta`, where some are left out
 
     Outputs
@@ -183,13 +184,15 @@ def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
     meta : for its sidecar, where a label was refined
     labels : on the acquired grid
     """
-    fields = ["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "transforms", "positions"]
+    fields = ["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "from_template", "positions", "from_t1w"]
     inputs = Node(IdentityInterface([*fields, "counted", "counted_meta"]), name="inputnode")
-    seg, wf = source.name, Workflow(name=f"seg_{source.name}")
+    seg, wf = seg_of(source), Workflow(name=f"seg_{seg_of(source)}")
     measured = [f for f in ("chi", "r2star") if f in maps_of(run)]
-    labels, field = _add_labels(wf, inputs, run, source)
+    labels, field = _add_labels(wf, inputs, run, settings, source)
     counting: dict[str, Any] = {"erode_mm": settings.erode_labels}
     table = Node(RegionTable(**counting), name="table", mem_gb=1.5)
+    if isinstance(source, PersonAtlas) and source.stats:
+        table.inputs.freesurfer_stats = [str(path) for path in source.stats]
     texture = Node(TextureTable(params=asdict(settings.texture), **counting), name="texture", mem_gb=1.0)
     draw = Node(DrawLabels(title=f"{seg} on χ"), name="draw", mem_gb=1.0)
     out = Node(IdentityInterface(["table", "meta", "labels"]), name="outputnode")
@@ -210,10 +213,8 @@ def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
         (labels, out, [(field, "labels")]),
     ])  # fmt: skip
     _add_names(wf, source, save_lookup)
-    if source.stats:
-        table.inputs.freesurfer_stats = [str(path) for path in source.stats]
-    if source.space is not None and isinstance(source.labels, data.Atlas):
-        table.inputs.atlas = str(source.labels.image)
+    if isinstance(source, PersonAtlas) or is_placed(source, settings):
+        table.inputs.atlas = str(source.image)
         wf.connect(inputs, "positions", table, "positions")
     if labels.name == "refine":
         wf.connect([(labels, table, [("refined", "refined")]), (labels, out, [("meta", "meta")])])
@@ -228,10 +229,10 @@ def _add_names(wf: Workflow, source: Source, save_lookup: Node) -> None:
     wf.add_nodes([save_lookup])
     takers = [(wf.get_node(name), "lookup") for name in ("table", "texture", "draw")]
     for node, field in [*takers, (save_lookup, "in_file")]:
-        if isinstance(source.labels, ManualRegions):
+        if isinstance(source, ManualRegions):
             wf.connect(wf.get_node("drawn"), "lookup", node, field)
         else:
-            node.set_input(field, str(source.labels.labels))
+            node.set_input(field, str(source.labels))
 
 
 def prior_sides(atlas: data.Atlas) -> dict[str, int]:
@@ -243,19 +244,18 @@ def prior_sides(atlas: data.Atlas) -> dict[str, int]:
     return {str(side): int(index) for side, index in zip(rows["hemisphere"], rows["index"], strict=True)}
 
 
-def _add_labels(wf: Workflow, inputs: Node, run: Run, source: Source) -> tuple[Node, str]:
+def _add_labels(wf: Workflow, inputs: Node, run: Run, settings: Settings, source: Source) -> tuple[Node, str]:
     """Labels on the acquired grid, what is a prior only put where χ shows it: the last node, and its field."""
-    atlas = source.labels
-    if isinstance(atlas, ManualRegions):
-        return _add_drawn(wf, inputs, run, atlas)
-    if source.space is None:
-        take = Node(TakeLabels(in_file=str(atlas.image)), name="labels", mem_gb=1.0)
+    if isinstance(source, ManualRegions):
+        return _add_drawn(wf, inputs, run, source)
+    if settings.atlas_space == "native" and not isinstance(source, PersonAtlas):
+        take = Node(TakeLabels(in_file=str(source.image)), name="labels", mem_gb=1.0)
         wf.connect(inputs, "reference", take, "like")
         return take, "labels"
-    labels = Node(Resample(in_file=str(atlas.image), interpolation="label"), name="labels", mem_gb=1.5)
+    labels = Node(Resample(in_file=str(source.image), interpolation="label"), name="labels", mem_gb=1.5)
     wf.connect(inputs, "reference", labels, "reference")
-    wf.connect(inputs, "transforms", labels, "transforms")
-    sides = prior_sides(atlas)
+    wf.connect(inputs, "from_template", labels, "transforms")
+    sides = prior_sides(source)
     if not sides:
         return labels, "out_file"
     refine = Node(RefineDentate(sides=sides), name="refine", mem_gb=1.0)
@@ -279,23 +279,23 @@ def _add_drawn(wf: Workflow, inputs: Node, run: Run, manual: ManualRegions) -> t
     carry = Node(Resample(interpolation="label"), name="labels", mem_gb=1.5)
     wf.connect([
         (drawn, carry, [("labels", "in_file")]),
-        (inputs, carry, [("reference", "reference"), ("transforms", "transforms")]),
+        (inputs, carry, [("reference", "reference"), ("from_t1w", "transforms")]),
     ])  # fmt: skip
     return carry, "out_file"
 
 
 def _save_labels(run: Run, settings: Settings, source: Source) -> tuple[Node, Node, Node]:
     """Nodes that write labels, their lookup and the texture of a source of regions."""
-    seg, given = {"seg": source.name}, source.labels
-    if isinstance(given, ManualRegions):
-        files = dict.fromkeys(region.file for region in given.regions)
-        text = f"Regions drawn by {given.rater or 'a rater without a name'}, on the gradient echo's grid"
-        meta: dict[str, Any] = {"description": text, "Manual": True, "Rater": given.rater or None,
-                                "DrawnOn": bids_uri(run.t1w or "", settings) if given.on_t1w else "gradient echo",
+    seg = {"seg": seg_of(source)}
+    if isinstance(source, ManualRegions):
+        files = dict.fromkeys(region.file for region in source.regions)
+        text = f"Regions drawn by {source.rater or 'a rater without a name'}, on the gradient echo's grid"
+        meta: dict[str, Any] = {"description": text, "Manual": True, "Rater": source.rater or None,
+                                "DrawnOn": bids_uri(run.t1w or "", settings) if source.on_t1w else "gradient echo",
                                 "DrawnRegions": [bids_uri(path, settings) for path in files]}  # fmt: skip
     else:
-        text = f"Regions of the atlas {given.name} on the gradient echo's grid"
-        meta = {"description": text, "Atlas": given.description}
+        text = f"Regions of the atlas {source.name} on the gradient echo's grid"
+        meta = {"description": text, "Atlas": source.description}
     labels = save_map(run, settings, "save_labels", "dseg", extra=seg, dtype="int16", meta=meta)
     path = derivative_path(settings.out_dir, run.entities, "dseg", extension=".tsv", **seg)
     lookup = Node(SaveFile(out_path=str(path)), name="save_lookup", run_without_submitting=True)
@@ -316,7 +316,7 @@ def _save_table(
     return Node(save, name=name, run_without_submitting=True)
 
 
-def init_tables_wf(run: Run, settings: Settings, sources: Sequence[Source], name: str = "tables") -> Workflow:
+def init_tables_wf(run: Run, settings: Settings, names: Sequence[str], name: str = "tables") -> Workflow:
     """Compare regions with their neighbours, which may be in another segmentation, and write the tables.
 
     Inputs
@@ -324,20 +324,16 @@ def init_tables_wf(run: Run, settings: Settings, sources: Sequence[Source], name
     table_<segmentation> : TSV file; `meta_<segmentation>`, for its sidecar
     counted_meta : for the sidecars, where voxels are left out
     """
-    names = [source.name for source in sources]
     fields = [f"{kind}_{seg}" for kind in ("table", "meta") for seg in names]
     inputs = Node(IdentityInterface([*fields, "counted_meta"]), name="inputnode")
     wf = Workflow(name=name)
     join = Node(Merge(len(names)), name="join", run_without_submitting=True)
     pairs = parse_neighbours(settings.neighbour_pairs)
-    for place, (seg, source) in enumerate(zip(names, sources, strict=True), 1):
+    for place, seg in enumerate(names, 1):
         wf.connect(inputs, f"table_{seg}", join, f"in{place}")
         add = Node(AddNeighbours(names=list(names), own=seg, pairs=list(settings.neighbour_pairs)), name=f"add_{seg}")
         save = _save_table(run, settings, seg, "stats", "χ and R2*", column_definitions(), f"save_{seg}")
         save.inputs.sidecar = save.inputs.sidecar | {"Neighbours": pairs}
-        if source.stats:
-            uris = [bids_uri(path, settings) for path in source.stats]
-            save.inputs.sidecar |= freesurfer_definitions() | {"FreeSurferStats": uris}
         wf.connect([
             (join, add, [("out", "tables")]),
             (add, save, [("table", "in_file")]),

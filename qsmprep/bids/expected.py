@@ -92,11 +92,10 @@ def has_atlases(run: Run, settings: Settings) -> bool:
 
 
 def segmentations(run: Run, settings: Settings) -> tuple[str, ...]:
-    """Values of `seg-` in the names of a run's label images: atlases, FreeSurfer's, what was drawn for it."""
+    """Values of `seg-` in the names of a run's label images: atlases, FreeSurfer's regions, what was drawn for it."""
+    own = run.external.segmentation if run.external else None
     names = [atlas.name for atlas in atlases(settings)] if has_atlases(run, settings) else []
-    if run.external is not None and run.external.segmentation is not None:
-        names.append(run.external.segmentation.name)
-    return (*names, *(manual.seg for manual in run.manual))
+    return (*names, *([own.name] if own else []), *(manual.seg for manual in run.manual))
 
 
 def atlases(settings: Settings) -> tuple[Atlas, ...]:
@@ -119,7 +118,7 @@ def region_names(runs: Sequence[Run], settings: Settings) -> dict[str, set[str]]
     names = {}
     if any(has_atlases(run, settings) for run in runs):
         names = {atlas.name: set(read_labels(atlas.labels)["name"]) for atlas in atlases(settings)}
-    for own in (run.external.segmentation for run in runs if run.external is not None):
+    for own in (run.external.segmentation for run in runs if run.external):
         if own is not None:
             names[own.name] = set(read_labels(freesurfer_labels(own.name))["name"])
     for manual in (manual for run in runs for manual in run.manual):

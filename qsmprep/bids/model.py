@@ -63,6 +63,47 @@ class Echo:
 
 
 @dataclass(frozen=True)
+class Segmentation:
+    """FreeSurfer's labels of a T1w.
+
+    Attributes
+    ----------
+    name : "aparcaseg" or "aseg"
+    image : labels in the T1w's space, with FreeSurfer's numbers
+    stats : FreeSurfer's tables of volume and thickness, as far as they are there
+    unnamed : labels of the image that have no name here, and so no row in the table
+    """
+
+    name: str
+    image: Path
+    stats: tuple[Path, ...] = ()
+    unnamed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What another program (sMRIPrep, fMRIPrep) has made of a T1w image.
+
+    Attributes
+    ----------
+    program : its name and version
+    dataset : the derivative dataset
+    t1w : preprocessed T1w, whole head
+    mask : its brain mask, on the same grid
+    to_template, from_template : ITK composite transforms (.h5), as antsApplyTransforms takes them; both or none
+    segmentation : FreeSurfer's labels, on the grid of `t1w`
+    """
+
+    program: str
+    dataset: Path
+    t1w: Path
+    mask: Path
+    to_template: Path | None = None
+    from_template: Path | None = None
+    segmentation: Segmentation | None = None
+
+
+@dataclass(frozen=True)
 class ManualRegion:
     """A region that a person drew: its number in the output, name, side (L, R or n/a), file, and value in that file.
 
@@ -102,47 +143,6 @@ class ManualRegions:
     def seg(self) -> str:
         """Value of `seg-` in the names of the outputs."""
         return "manual" + (self.who if self.rater else "")
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """FreeSurfer's labels of a T1w.
-
-    Attributes
-    ----------
-    name : "aparcaseg" or "aseg"
-    image : labels in the T1w's space, with FreeSurfer's numbers
-    stats : FreeSurfer's tables of volume and thickness, as far as they are there
-    unnamed : labels of the image that have no name here, and so no row in the table
-    """
-
-    name: str
-    image: Path
-    stats: tuple[Path, ...] = ()
-    unnamed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """What another program (sMRIPrep, fMRIPrep) has made of a T1w image.
-
-    Attributes
-    ----------
-    program : its name and version
-    dataset : the derivative dataset
-    t1w : preprocessed T1w, whole head
-    mask : its brain mask, on the same grid
-    to_template, from_template : ITK composite transforms (.h5), as antsApplyTransforms takes them; both or none
-    segmentation : FreeSurfer's labels, on the grid of `t1w`
-    """
-
-    program: str
-    dataset: Path
-    t1w: Path
-    mask: Path
-    to_template: Path | None = None
-    from_template: Path | None = None
-    segmentation: Segmentation | None = None
 
 
 @dataclass(frozen=True)

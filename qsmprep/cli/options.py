@@ -86,8 +86,8 @@ def _data() -> list[GroupedOption]:
             cls=ListOption,
             type=_PATH,
             metavar="DIR",
-            help="Derivative datasets: brain masks (desc-brain_mask), drawn regions (--manual-regions), and anatomy of "
-            "fMRIPrep, sMRIPrep and FreeSurfer.",
+            help="Derivative datasets: brain masks (desc-brain_mask), regions drawn by hand (--manual-regions), and "
+            "anatomy of fMRIPrep, sMRIPrep and FreeSurfer.",
         ),
         _flag(DATA, "--skip-bids-validation", "Do not run the BIDS validator on the dataset first."),
     ]

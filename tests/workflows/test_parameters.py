@@ -66,14 +66,14 @@ def stage_of(table):
 def node_inputs(settings, run, table):
     from qsmprep.bids.expected import atlases
     from qsmprep.workflows.recon import init_echoes_wf, init_recon_wf
-    from qsmprep.workflows.regions import Source, add_counted, init_regions_wf
+    from qsmprep.workflows.regions import add_counted, init_regions_wf
 
     if table == "veins":
         counted = add_counted(Workflow("run"), run, settings)
         assert counted.inputs.veins and not counted.inputs.gradients
         return counted.inputs
     if table == "texture":
-        return init_regions_wf(run, settings, Source(atlases(settings)[0])).get_node("texture").inputs
+        return init_regions_wf(run, settings, atlases(settings)[0]).get_node("texture").inputs
     name = ALWAYS.get(table) or STAGES[stage_of(table)][0]
     build = init_echoes_wf if table == "coils" else init_recon_wf
     return build(run, settings).get_node(name).inputs
@@ -171,12 +171,11 @@ def test_what_is_left_out_of_the_numbers_reaches_every_table(run):
 
 def test_only_an_atlas_that_has_a_prior_is_refined(run):
     from qsmprep import data
-    from qsmprep.workflows.regions import Source, init_regions_wf, prior_sides
+    from qsmprep.workflows.regions import init_regions_wf, prior_sides
 
     settings = parse(["/data", "/out", "participant"])
-    template = data.template("T1w")
     assert prior_sides(data.atlas("deepgrey")) == {"L": 20, "R": 120}
-    wf = {name: init_regions_wf(run, settings, Source(data.atlas(name), template)) for name in data.ATLASES}
+    wf = {name: init_regions_wf(run, settings, data.atlas(name)) for name in data.ATLASES}
     assert wf["deepgrey"].get_node("refine").inputs.sides == {"L": 20, "R": 120}
     assert wf["DK"].get_node("refine") is None and wf["parts"].get_node("refine") is None
     edges = {(a.name, b.name, c) for a, b, d in wf["deepgrey"]._graph.edges(data=True) for c in d["connect"]}
