@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qsmprep.parameters import SINGLE_STEP_METHODS
-from qsmprep.report.methods import has_magnitude, offset_removable
+from qsmprep.report.entries import has_magnitude, offset_removable
 
 CONSENSUS = "https://doi.org/10.1002/mrm.30006"
 _SHARP_OR_PDF = ("vsharp", "sharp", "resharp", "pdf")

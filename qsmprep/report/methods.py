@@ -14,6 +14,7 @@ from typing import Any
 
 from qsmprep import __version__
 from qsmprep.parameters import SINGLE_STEP_METHODS
+from qsmprep.report.entries import brain_finder, count, count_runs, has_magnitude, has_r2star, offset_removable
 from qsmprep.report.methods_regions import external_text, regions_text, unregistered_text
 from qsmprep.report.records import plan_dict
 
@@ -70,7 +71,7 @@ def _input_text(runs: Sequence[Mapping[str, Any]]) -> str:
     text = (
         f"Results come from qsmprep {__version__}, a pipeline for quantitative susceptibility mapping of the brain "
         f"that takes data in the Brain Imaging Data Structure [@gorgolewski2016]. "
-        f"{_count(len(runs), 'gradient-echo acquisition')} of {_count(len(people), 'participant')} "
+        f"{count(len(runs), 'gradient-echo acquisition')} of {count(len(people), 'participant')} "
         f"{'was' if len(runs) == 1 else 'were'} processed: "
     )
     protocols: dict[str, int] = {}
@@ -78,37 +79,11 @@ def _input_text(runs: Sequence[Mapping[str, Any]]) -> str:
         times = [1000 * echo["te"] for echo in run["echoes"]]
         te = f"TE {times[0]:.1f} ms" if len(times) == 1 else f"TE {times[0]:.1f} to {times[-1]:.1f} ms"
         size = " × ".join(f"{value:.3g}" for value in run["voxel_size"])
-        key = f"{_count(len(times), 'echo')} ({te}), voxels of {size} mm, B0 {run['b0']:.3f} T"
+        key = f"{count(len(times), 'echo')} ({te}), voxels of {size} mm, B0 {run['b0']:.3f} T"
         key += ", bipolar readout" if run.get("bipolar") else ""
         protocols[key] = protocols.get(key, 0) + 1
     several = len(protocols) > 1
     return text + "; ".join(f"{key} (n = {n})" if several else key for key, n in protocols.items()) + "."
-
-
-def has_magnitude(run: Mapping[str, Any]) -> bool:
-    """Whether an entry of the plan has a magnitude, given or from real and imaginary part."""
-    return all(echo.get("magnitude") or echo.get("real") for echo in run["echoes"])
-
-
-def has_r2star(run: Mapping[str, Any]) -> bool:
-    """Whether R2* can be told of an entry of the plan."""
-    return len(run["echoes"]) > 1 and has_magnitude(run)
-
-
-def offset_removable(run: Mapping[str, Any]) -> bool:
-    """Whether the phase at TE 0 can be told of an entry of the plan: not by one echo, nor by one of each polarity."""
-    echoes = run["echoes"]
-    polarities = {int(echo.get("number", place)) % 2 for place, echo in enumerate(echoes, 1)}
-    return len(echoes) > 1 and not (run.get("bipolar") and len(echoes) == len(polarities))
-
-
-def brain_finder(settings: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str]:
-    """What found the brain of an entry of the plan, and on which image: (method, "T1w", "gre" or "")."""
-    if run.get("mask") or run.get("t1w_mask"):
-        return "precomputed", "gre" if run.get("mask") else "T1w"
-    extracts = settings.get("normalization", True) and has_magnitude(run)
-    method = str(run.get("skull_strip") or ("ants" if extracts else "quality"))
-    return method, "" if method == "quality" else "T1w" if run.get("t1w") else "gre"
 
 
 _FINDERS = {
@@ -126,19 +101,19 @@ def _mask_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -
     for method, sentence in _FINDERS.items():
         t1w, gre = found.count((method, "T1w")), found.count((method, "gre"))
         where = [
-            f"on the T1-weighted image and carried to the gradient echo by rigid registration ({_runs(t1w)})",
-            f"on the gradient-echo magnitude ({_runs(gre)})",
+            f"on the T1-weighted image and carried to the gradient echo by rigid registration ({count_runs(t1w)})",
+            f"on the gradient-echo magnitude ({count_runs(gre)})",
         ]
         told = " or ".join(text for text, n in zip(where, (t1w, gre), strict=True) if n)
         ways += [sentence.format(where=told)] if told else []
     replaced = sum(bool(run.get("mask_replaced")) for run in runs)
     given = sum(method == "precomputed" for method, _ in found) - replaced
-    ways += [f"Brain masks made elsewhere were used for {_runs(given)}."] if given else []
-    ways += [f"Brain masks were corrected by hand for {_runs(replaced)}."] if replaced else []
+    ways += [f"Brain masks made elsewhere were used for {count_runs(given)}."] if given else []
+    ways += [f"Brain masks were corrected by hand for {count_runs(replaced)}."] if replaced else []
     bare = [run for run, (method, _) in zip(runs, found, strict=True) if method == "quality"]
     if bare:
         source = "signal and phase quality" if any(has_magnitude(run) for run in bare) else "phase quality"
-        ways.append(f"No brain extraction was made for {_runs(len(bare))}: the mask comes from {source} alone.")
+        ways.append(f"No brain extraction was made for {count_runs(len(bare))}: the mask comes from {source} alone.")
     threshold = settings.get("mask", {}).get("quality_threshold")
     limit = f" below {threshold:g}" if threshold is not None else " that is low"
     return (
@@ -154,7 +129,7 @@ def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
         text += "Images of single coils were combined, matched in phase and weighted by the square of their magnitude. "
     removed = sum(offset_removable(run) for run in runs)
     if removed:
-        whose = "" if removed == len(runs) else f" ({_runs(removed)})"
+        whose = "" if removed == len(runs) else f" ({count_runs(removed)})"
         text += f"Phase offsets were removed with MCPC-3D-S{whose} [@eckstein2018]. "
     if settings.get("unwrap", "romeo") == "romeo":
         text += "The phase was unwrapped with ROMEO, a path-based method [@dymerska2021]. "
@@ -167,7 +142,9 @@ def _field_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
             fit = "a straight line through the phase over echo time, weighted by the noise [@kressler2010]"
         text += f"The echoes were joined to one field map by {fit}. "
     if multi < len(runs):
-        text += f"With a single echo ({_runs(len(runs) - multi)}) the field is the phase divided by the echo time. "
+        text += (
+            f"With a single echo ({count_runs(len(runs) - multi)}) the field is the phase divided by the echo time. "
+        )
     return text + "The field is given in ppm of the main field."
 
 
@@ -294,7 +271,7 @@ def _relaxometry_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, A
     able = sum(has_r2star(run) for run in runs)
     if not able:
         return "R2* was not computed: it takes two echoes with magnitude."
-    whose = "" if able == len(runs) else f" ({_runs(able)})"
+    whose = "" if able == len(runs) else f" ({count_runs(able)})"
     return (
         f"R2*, T2* and S0 were fitted to the magnitude of the echoes{whose} "
         f"{_RELAXOMETRY[settings.get('relaxometry', 'loglinear')]}."
@@ -313,7 +290,7 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
     if through == len(runs) and runs:
         way = "through the participant's T1-weighted image"
     elif through:
-        way = f"through the T1-weighted image ({_runs(through)}) or directly ({_runs(len(runs) - through)})"
+        way = f"through the T1-weighted image ({count_runs(through)}) or directly ({count_runs(len(runs) - through)})"
     else:
         way = "directly"
     text = (
@@ -322,7 +299,7 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
     )
     text += external_text(runs)
     if bare:
-        text += f"Without magnitude, {_runs(bare)} could not be registered. "
+        text += f"Without magnitude, {count_runs(bare)} could not be registered. "
     if settings.get("multi_contrast", True):
         text += (
             "The deep nuclei of the template were then matched to χ "
@@ -337,14 +314,6 @@ def _software_text(settings: Mapping[str, Any]) -> str:
         f"[@virtanen2020]. Random seed: {settings.get('random_seed', 0)}. The choice of steps can be compared with the "
         "consensus recommendations of the ISMRM study group [@bilgic2024]."
     )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 'es' if noun.endswith('o') else 's'}"
-
-
-def _runs(n: int) -> str:
-    return _count(n, "run")
 
 
 def used_keys(paragraphs: Iterable[tuple[str, str]]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qsmprep.bids.names import split_name
-from qsmprep.report import consensus, methods
+from qsmprep.report import consensus, entries, methods
 from qsmprep.report.page import data_uri, write_page
 from qsmprep.report.records import Record, number, plan_dict, read_failures, read_json, subject_records
 from qsmprep.report.tables import region_notes, region_view
@@ -100,7 +100,7 @@ def _run_view(record: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
         "echoes": [_echo_view(echo) for echo in record.plan.get("echoes", ())],
         "mask_told": _mask_told(record, settings),
         "stopped": _stopped(settings),
-        "expects_r2star": not record.plan or methods.has_r2star(record.plan),
+        "expects_r2star": not record.plan or entries.has_r2star(record.plan),
         "checks": consensus.consensus_checks(settings, record.plan, record.sidecar) if record.plan else [],
         "figures": pictures,
         "reference": _REFERENCES.get(reference, f"the reference '{reference}'"),
@@ -117,7 +117,7 @@ def _unregistered(record: Record, settings: Mapping[str, Any], what: str) -> str
     """Why a run was not to be registered; '' if it was."""
     if settings.get("normalization") is False:
         return f"No {what} (--no-normalization)."
-    if record.plan and not methods.has_magnitude(record.plan):
+    if record.plan and not entries.has_magnitude(record.plan):
         return "Without magnitude the run cannot be registered."
     return ""
 
@@ -195,13 +195,13 @@ _FINDERS = {"ants": "registration of the template", "deepbet": "deepbet", "synth
 
 
 def _mask_origin(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    method, image = methods.brain_finder(settings, plan)
+    method, image = entries.brain_finder(settings, plan)
     if method == "precomputed":
         name = Path(str(plan.get("mask") or plan.get("t1w_mask"))).name
         return f"given: {name}" + (", replaced by the user in the output dataset" if plan.get("mask_replaced") else "")
     if method != "quality":
         return f"by {_FINDERS[method]}, on the {'T1w' if image == 'T1w' else 'gradient echo'}"
-    if not methods.has_magnitude(plan):
+    if not entries.has_magnitude(plan):
         return "from phase quality alone (no magnitude)"
     asked = settings.get("skull_strip") == "quality"
     return f"from signal and phase quality alone ({'--skull-strip quality' if asked else '--no-normalization'})"
