@@ -106,11 +106,15 @@ def long_table(runs: Iterable[GroupRun]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def wide_table(runs: Iterable[GroupRun], long: pd.DataFrame, participants: pd.DataFrame | None) -> pd.DataFrame:
-    """One row a run: entities, verdict, the columns of participants.tsv, then `<seg>.<name>.<hemisphere>.<statistic>`.
+def wide_table(runs: Iterable[GroupRun], long: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a run: entities, verdict, what is known of the person, then `<seg>.<name>.<hemisphere>.<statistic>`.
 
-    A run without numbers has a row too, so that what is missing shows. A column of participants.tsv whose name is taken
-    becomes `participants.<name>`.
+    A run without numbers has a row too, so that what is missing shows.
+
+    Parameters
+    ----------
+    people : one row a run (index: its name), as `people.read_people` gives it; a column whose name is taken becomes
+        `participants.<name>`
     """
     import pandas as pd
 
@@ -121,12 +125,9 @@ def wide_table(runs: Iterable[GroupRun], long: pd.DataFrame, participants: pd.Da
          + [run.verdict] for run in runs],
         columns=[*entities, "qc_verdict"],
     )  # fmt: skip
-    if participants is not None:
-        rows = rows.merge(
-            participants.rename(columns={c: f"participants.{c}" for c in rows.columns[1:] if c in participants}),
-            on="participant_id",
-            how="left",
-        )
+    if people is not None:
+        known = people.reindex([run.name for run in runs]).reset_index(drop=True)
+        rows = pd.concat([rows, known.rename(columns={c: f"participants.{c}" for c in rows if c in known})], axis=1)
     if long.empty:
         return rows
     keys = [column for column in entities if column in long.columns]
@@ -136,35 +137,6 @@ def wide_table(runs: Iterable[GroupRun], long: pd.DataFrame, participants: pd.Da
     )
     order = [column for column in dict.fromkeys(label) if column in values.columns]
     return rows.merge(values[order].reset_index(), on=keys, how="left")
-
-
-def read_participants(bids_dir: Path) -> pd.DataFrame | None:
-    """participants.tsv of the input dataset with `participant_id` as text; None if there is none.
-
-    Raises
-    ------
-    InputError
-        If the file has no column participant_id, or a participant twice.
-    """
-    import pandas as pd
-
-    path = bids_dir / "participants.tsv"
-    if not path.is_file():
-        return None
-    table = pd.read_csv(
-        path, sep="\t", dtype={"participant_id": str}, na_values=["n/a"], keep_default_na=False, encoding="utf-8-sig"
-    )
-    if "participant_id" not in table:
-        raise InputError(
-            f"{path}: found the columns {', '.join(map(str, table.columns))}, expected one named participant_id. "
-            "Add it (sub-01, sub-02, ...), separated by tabs."
-        )
-    bare = ~table["participant_id"].str.startswith("sub-")
-    table.loc[bare, "participant_id"] = "sub-" + table.loc[bare, "participant_id"]
-    twice = table.loc[table["participant_id"].duplicated(), "participant_id"]
-    if len(twice):
-        raise InputError(f"{path}: {twice.iloc[0]} stands there more than once. Leave one row per participant.")
-    return table
 
 
 def group_column(wide: pd.DataFrame) -> str:
@@ -225,19 +197,21 @@ def long_columns(columns: Iterable[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def wide_columns(columns: Iterable[str], entities: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What the columns of the wide table mean, for `regions_wide.json`."""
+def wide_columns(
+    columns: Iterable[str], entities: Iterable[str], origins: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """What the columns of the wide table mean, for `regions_wide.json`; `origins` tells of those of the people."""
     known = set(entities)
-    meanings: dict[str, dict[str, str]] = {}
+    meanings: dict[str, Mapping[str, Any]] = {}
     for column in columns:
         parts = str(column).rsplit(".", 3)
         if column in known:
             meanings[column] = long_columns([column])[column]
         elif column == "qc_verdict":
             meanings[column] = {"Description": "Verdict of the quality numbers: PASS, CHECK, FAIL or n/a"}
+        elif (person := column.removeprefix("participants.")) in origins:
+            meanings[column] = origins[person]
         elif len(parts) == 4:
             seg, name, side, statistic = parts
             meanings[column] = {"Description": f"{statistic} of {name} ({side}) in segmentation {seg}"}
-        else:
-            meanings[column] = {"Description": "From participants.tsv of the input dataset"}
     return meanings

@@ -11,6 +11,7 @@ from qsmprep.bids.derivatives import sidecar, write_image, write_table
 from qsmprep.errors import NothingToDoError
 from qsmprep.group import collect, maps
 from qsmprep.group.collect import GroupRun
+from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
 from qsmprep.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,15 +36,19 @@ def run_group(settings: Settings) -> Path:
     sources = template_maps(runs, settings.template)
     if not any(run.tables for run in runs) and not sources:
         raise NothingToDoError(_nothing(settings, len(runs)))
-    participants = collect.read_participants(settings.bids_dir)
+    people = read_people(settings.bids_dir, runs, settings.participant_label)
     long = collect.long_table(runs)
-    wide = collect.wide_table(runs, long, participants)
+    wide = collect.wide_table(runs, long, people.columns)
     entities = [
         column for column in long.columns if column not in ("seg", "region", "hemisphere", "statistic", "value")
     ]
     write_table(folder / "regions.tsv", long, collect.long_columns(long.columns))
-    write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities))
+    write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities, people.origins))
     logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
+
+    write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
+    for note in people.ledger.notes:
+        logger.warning("%s", note)
 
     failed = {run.name for run in runs if run.verdict == "FAIL"}
     usable = [source for source in sources if source.run not in failed]
@@ -51,7 +56,7 @@ def run_group(settings: Settings) -> Path:
 
     from qsmprep.group.report import build_group_report
 
-    return build_group_report(folder, runs, wide, participants is not None, means, settings)
+    return build_group_report(folder, runs, wide, people.has_participants, means, settings)
 
 
 def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from qsmprep.errors import InputError
-from qsmprep.group.collect import find_runs, groups_of, long_table, read_participants, wide_table
+from qsmprep.group.collect import find_runs, groups_of, long_table, wide_table
+from qsmprep.group.people import read_people
 
 
 def test_long_table_has_a_row_for_every_number_of_every_run(dataset):
@@ -62,7 +63,7 @@ def test_participants_columns_join_and_a_taken_name_is_kept_apart(dataset):
     dataset.stats("sub-02", [("putamen", "L", 0.06)])
     dataset.participants("participant_id\tage\tgroup\tsession\n01\t70\tpatient\tx\nsub-02\tn/a\tcontrol\ty\n")
     runs = find_runs(dataset.out)
-    wide = wide_table(runs, long_table(runs), read_participants(dataset.bids)).set_index("participant_id")
+    wide = wide_table(runs, long_table(runs), read_people(dataset.bids, runs).columns).set_index("participant_id")
     assert wide.loc["sub-01", "age"] == 70 and np.isnan(wide.loc["sub-02", "age"])
     assert wide.loc["sub-01", "participants.session"] == "x" and wide.loc["sub-01", "session"] == "n/a"
     assert groups_of(wide.reset_index()) == {"sub-01": "patient", "sub-02": "control"}
@@ -73,7 +74,7 @@ def test_person_absent_from_participants_has_no_group_and_still_a_row(dataset):
     dataset.stats("sub-09", [("putamen", "L", 0.06)])
     dataset.participants("participant_id\tgroup\nsub-01\tpatient\nsub-55\tcontrol\n")
     runs = find_runs(dataset.out)
-    wide = wide_table(runs, long_table(runs), read_participants(dataset.bids))
+    wide = wide_table(runs, long_table(runs), read_people(dataset.bids, runs).columns)
     assert wide["participant_id"].tolist() == ["sub-01", "sub-09"]
     assert groups_of(wide) == {"sub-01": "patient"}
 
@@ -94,11 +95,11 @@ def test_participant_and_session_filters_are_honoured(dataset):
 def test_participants_file_that_cannot_be_joined_is_named(dataset, text, told):
     dataset.participants(text)
     with pytest.raises(InputError, match=told):
-        read_participants(dataset.bids)
+        read_people(dataset.bids, [])
 
 
 def test_without_participants_file_there_is_none(dataset):
-    assert read_participants(dataset.bids) is None
+    assert not read_people(dataset.bids, []).has_participants
 
 
 def test_table_with_one_region_twice_is_refused_by_name(dataset):
