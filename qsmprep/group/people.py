@@ -119,12 +119,12 @@ def read_people(bids_dir: Path, runs: Sequence[GroupRun], asked: Iterable[str] =
             _tell_unmatched(table, runs, wanted, ledger)
         joined = _by_person(table, runs, path.relative_to(bids_dir).as_posix(), ledger)
         frame = _add(frame, joined, name, path, origins)
-    for kind, joined, path in (
-        ("sessions", *_sessions(bids_dir, runs, ledger)),
-        ("scans", *_scans(bids_dir, runs, ledger)),
+    for kind, (rows, source) in (
+        ("sessions", _sessions(bids_dir, runs, ledger)),
+        ("scans", _scans(bids_dir, runs, ledger)),
     ):
-        if joined is not None and path is not None:
-            frame = _add(frame, joined, kind, path, origins, specific=True)
+        if rows is not None and source is not None:
+            frame = _add(frame, rows, kind, source, origins, specific=True)
     return People(_typed(frame, ledger), origins, ledger, participants is not None)
 
 
