@@ -34,6 +34,7 @@ SKULL_STRIP_METHODS = ("ants", "deepbet", "synthstrip", "precomputed", "quality"
 STOP_AFTER = ("none", "mask")
 ATLAS_SPACES = ("template", "native")
 PRESET_DIR = Path(__file__).parent / "data" / "presets"
+PANEL_DIR = Path(__file__).parent / "data" / "panels"
 
 # what a settings file never holds: how the file itself was found, and modes that leave no results behind
 NOT_STORED = ("config", "dry_run", "reports_only")
@@ -99,6 +100,14 @@ class Settings(Tables):
     exclude_veins: bool = False
     exclude_gradients: bool = False
     erode_labels: float = 0.0
+    # the group level: options that win over the model file
+    model: Path | None = None
+    groups: str = ""
+    covariates: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    contrasts: tuple[str, ...] = ()
+    formula: str = ""
+    panel: str = ""
 
     def __post_init__(self) -> None:
         check_choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
@@ -121,6 +130,8 @@ class Settings(Tables):
         if self.field_strength is not None:
             check_range("--field-strength", self.field_strength, 0.01, 30.0)
         check_range("--erode-labels", self.erode_labels, 0, 20)
+        if self.panel:
+            check_choice("--panel", self.panel, panel_names())
         self._check_regions()
         if (self.atlas is None) != (self.atlas_labels is None):
             raise UsageError(
@@ -280,6 +291,11 @@ def read_preset(name: str) -> dict[str, Any]:
 def preset_names() -> tuple[str, ...]:
     """Names of the packaged presets, the default first."""
     return tuple(sorted((p.stem for p in PRESET_DIR.glob("*.toml")), key=lambda n: (n != "default", n)))
+
+
+def panel_names() -> tuple[str, ...]:
+    """Names of the packaged panels of regions, and `all` for all of them together."""
+    return (*sorted(path.stem for path in PANEL_DIR.glob("*.toml")), "all")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def test_every_field_is_stored_but_those_that_leave_no_trace(tmp_path):
     full = Settings(
         tmp_path / "a", tmp_path / "b", bids_filter_file=tmp_path / "f", bids_database_dir=tmp_path / "d",
         nipype_plugin_file=tmp_path / "p", field_strength=3.0, atlas=tmp_path / "l", atlas_labels=tmp_path / "t",
+        model=tmp_path / "m",
     )  # fmt: skip
     stored = set(tomllib.loads(full.to_toml()))
     assert stored == {f.name for f in fields(Settings)} - set(NOT_STORED)

@@ -22,12 +22,14 @@ from ..settings import (
     REFERENCES,
     SKULL_STRIP_METHODS,
     STOP_AFTER,
+    panel_names,
     preset_names,
 )
 from .parser import GroupedOption, ListOption, SignType
 
 DATA, RUNNING, CONFIG = "Which data", "How it runs", "Settings"
 RECONSTRUCTION, SPACE, OTHER = "Reconstruction", "Space and regions", "Other"
+GROUP = "Group level"
 _PATH = click.Path(path_type=Path)
 
 
@@ -44,7 +46,7 @@ def arguments() -> list[click.Parameter]:
 
 def options() -> list[click.Parameter]:
     """All options, in the order of the help."""
-    return [*_data(), *_running(), *_settings(), *_reconstruction(), *_space(), *_other()]
+    return [*_data(), *_running(), *_settings(), *_reconstruction(), *_space(), *_group(), *_other()]
 
 
 def _option(group: str, *names: str, help: str, **attributes: Any) -> GroupedOption:
@@ -293,6 +295,45 @@ def _space() -> list[GroupedOption]:
             default=0.0,
             metavar="MM",
             help="Leave the rim of every region, so wide, out of these numbers.",
+        ),
+    ]
+
+
+def _group() -> list[GroupedOption]:
+    columns: dict[str, Any] = {"cls": ListOption, "metavar": "COLUMN", "show_default": "none"}
+    return [
+        _option(GROUP, "--model", type=_PATH, metavar="TOML", help="Design of the analysis; options win over it."),
+        _option(
+            GROUP,
+            "--panel",
+            metavar=f"[{'|'.join(panel_names())}]",
+            help="Packaged regions, contrasts and scores of a disease.",
+            show_default="none: all regions",
+        ),
+        _option(
+            GROUP,
+            "--groups",
+            metavar="COLUMN[=A,B,...]",
+            help="Column of participants.tsv that tells the groups, and these in order, controls first.",
+            show_default="group, diagnosis, dx or cohort",
+        ),
+        _option(GROUP, "--covariates", help="Columns to adjust for, such as age sex.", **columns),
+        _option(GROUP, "--scores", help="Columns to correlate with the regions, such as MMSE.", **columns),
+        _option(
+            GROUP,
+            "--contrast",
+            "contrasts",
+            cls=ListOption,
+            metavar="'A - B'",
+            help="Groups to compare; 'A + B - C' takes the mean of A and B.",
+            show_default="all pairs",
+        ),
+        _option(
+            GROUP,
+            "--formula",
+            metavar="TEXT",
+            help="Right side of the linear model, such as 'group * apoe + age + sex'.",
+            show_default="groups + covariates",
         ),
     ]
 

@@ -47,19 +47,22 @@ _KEYS = ("participant_id", "session_id", "filename")
 class Ledger:
     """Who or what was left out, flagged or not matched, and why; and sentences that concern whole files."""
 
-    rows: list[dict[str, str]] = field(default_factory=list)
+    _rows: dict[tuple[str, ...], None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, who: str, effect: str, where: str, reason: str, *, session: str = "n/a", run: str = "n/a") -> None:
         """Add a row; the same row is never added twice."""
-        row = dict(zip(LEDGER_COLUMNS, (who, session, run, effect, where, reason), strict=True))
-        if row not in self.rows:
-            self.rows.append(row)
+        self._rows[(who, session, run, effect, where, reason)] = None
 
     def note(self, text: str) -> None:
         """Add a sentence."""
         if text not in self.notes:
             self.notes.append(text)
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows in the order in which they came."""
+        return [dict(zip(LEDGER_COLUMNS, row, strict=True)) for row in self._rows]
 
     def table(self) -> pd.DataFrame:
         """The ledger as it is written."""

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qsmprep.bids.derivatives import sidecar, write_image, write_table
+from qsmprep.bids.derivatives import sidecar, write_image, write_json, write_table
 from qsmprep.errors import NothingToDoError
 from qsmprep.group import collect, maps
 from qsmprep.group.collect import GroupRun
+from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
 from qsmprep.settings import Settings
 
@@ -30,8 +31,11 @@ def run_group(settings: Settings) -> Path:
         If the output dataset has no regional table and no χ map in template space (of the participants asked for).
     InputError
         If participants.tsv or a regional table cannot be used.
+    UsageError
+        If the design cannot be read.
     """
     folder = settings.out_dir / "group"
+    design, panel = read_design(settings)
     runs = collect.find_runs(settings.out_dir, settings.participant_label, settings.session_label)
     sources = template_maps(runs, settings.template)
     if not any(run.tables for run in runs) and not sources:
@@ -46,6 +50,7 @@ def run_group(settings: Settings) -> Path:
     write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities, people.origins))
     logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
 
+    write_json(folder / "design.json", design_facts(design, panel))
     write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
     for note in people.ledger.notes:
         logger.warning("%s", note)

@@ -1,0 +1,290 @@
+"""What the group level is asked to compare: `--model design.toml` and the options that win over it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from qsmprep.errors import UsageError, check_choice, check_range
+from qsmprep.group.panels import Panel, read_panel
+from qsmprep.settings import Settings
+
+CORRECTIONS = ("fdr_bh", "fdr_by", "holm", "bonferroni", "none")
+FAMILIES = ("contrast", "test", "all")
+HEMISPHERES = ("separate", "mean")
+OUTLIERS = ("flag", "exclude")
+SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
+TESTS = (
+    "descriptives", "welch", "mannwhitney", "anova", "kruskal", "posthoc", "glm", "mancova", "power",
+    "pearson", "spearman", "partial", "coupling",
+    "roc", "classify", "paired", "rates", "mixed", "normative", "reliability", "harmonize",
+)  # fmt: skip
+CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
+_SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")
+
+
+@dataclass(frozen=True)
+class Design:
+    """A group analysis. Every field is a key of the model file.
+
+    Attributes
+    ----------
+    groups : column that tells the groups; "" for the first of group, diagnosis, dx, cohort that is there
+    order : groups in the order of tables and plots; others are left out. () for all, the reference first
+    reference : the group that others are compared with; "" for the first of `order`, else the controls by name
+    subtype : column that parts a group further (TD and AR within PD); its levels can stand in contrasts
+    contrasts : such as "AD - HC" or "TD + AR - HC" (the mean of TD and AR); () for all pairs
+    formula : right side of the linear model, such as "group * apoe + age + sex"; "" for groups and covariates
+    covariates : columns that every adjusted model holds
+    scores : columns to correlate with the regions
+    genotype : column whose interaction with the groups is tested
+    site : column of scanner or site: a covariate, and what `harmonize` takes out
+    harmonize : whether numbers are harmonised over `site` by ComBat before they are tested
+    time : column with years since baseline, or age at the visit; "" for the order of sessions only
+    baseline : session that is compared between persons; "" for each person's first
+    markers : columns with other markers, compared with χ in diagnosis and joined with it (DAT binding, R2*)
+    panel : packaged set of regions and contrasts
+    regions : names, segmentations, `seg.name` or `seg.name.L`; () for those of the panel, else all
+    hemispheres : "separate", or "mean" of left and right
+    statistics : columns of the regional tables
+    raters : two or more segmentations, or runs, whose agreement is asked for
+    tests : which analyses; () for all that the design allows
+    correction, family, alpha : for multiple comparisons, over the regions of one contrast, one test, or all
+    sensitivity : second reference: brain, csf, wm (from the sidecars of χ), a region, "auto" or "none"
+    exclude : participants, or runs, to leave out
+    exclude_fail : whether runs with the verdict FAIL are left out
+    outlier_z, outliers : robust |z| within a group from which a number is flagged, or excluded
+    source : where the design comes from, for messages
+    """
+
+    groups: str = ""
+    order: tuple[str, ...] = ()
+    reference: str = ""
+    subtype: str = ""
+    contrasts: tuple[str, ...] = ()
+    formula: str = ""
+    covariates: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    genotype: str = ""
+    site: str = ""
+    harmonize: bool = False
+    time: str = ""
+    baseline: str = ""
+    markers: tuple[str, ...] = ()
+    panel: str = ""
+    regions: tuple[str, ...] = ()
+    hemispheres: str = "separate"
+    statistics: tuple[str, ...] = ("chi_median",)
+    raters: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    correction: str = "fdr_bh"
+    family: str = "contrast"
+    alpha: float = 0.05
+    sensitivity: str = "auto"
+    exclude: tuple[str, ...] = ()
+    exclude_fail: bool = True
+    outlier_z: float = 3.5
+    outliers: str = "flag"
+    source: str = "the options"
+
+    def __post_init__(self) -> None:
+        for key, known in (
+            ("correction", CORRECTIONS),
+            ("family", FAMILIES),
+            ("hemispheres", HEMISPHERES),
+            ("outliers", OUTLIERS),
+        ):
+            check_choice(f"{self.source}: {key}", getattr(self, key), known)
+        for test in self.tests:
+            check_choice(f"{self.source}: tests", test, TESTS)
+        check_range(f"{self.source}: alpha", self.alpha, 1e-6, 0.5)
+        check_range(f"{self.source}: outlier_z", self.outlier_z, 1, 100)
+        if not self.statistics:
+            raise UsageError(f"{self.source}: statistics is empty; name at least one, such as chi_median.")
+        if self.order and self.reference and self.reference not in self.order:
+            raise UsageError(
+                f"{self.source}: reference is {self.reference!r}, which is not in order ({', '.join(self.order)})."
+            )
+        if self.harmonize and not self.site:
+            raise UsageError(f'{self.source}: harmonize needs a column of sites; add site = "scanner".')
+
+    def asks(self, test: str) -> bool:
+        """Whether an analysis is asked for."""
+        return not self.tests or test in self.tests
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the people's tables that the design names."""
+        single = (self.groups, self.subtype, self.genotype, self.site, self.time)
+        named = (*single, *self.covariates, *self.scores, *self.markers)
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    @property
+    def has_model(self) -> bool:
+        """Whether anything was asked beyond the defaults."""
+        return replace(self, source=Design.source) != Design()
+
+
+def read_design(settings: Settings) -> tuple[Design, Panel | None]:
+    """The design of a call: panel < model file < options.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing or is no TOML, a key is unknown, or a value does not fit.
+    """
+    values = read_model(settings.model) if settings.model else {}
+    source = str(settings.model) if settings.model else Design.source
+    given = {
+        "formula": settings.formula,
+        "covariates": settings.covariates,
+        "scores": settings.scores,
+        "contrasts": settings.contrasts,
+        "panel": settings.panel,
+    }
+    values |= {key: value for key, value in given.items() if value}
+    if settings.groups:
+        values |= parse_groups(settings.groups)
+    panel = read_panel(str(values["panel"])) if values.get("panel") else None
+    if panel is not None:
+        for key, default in (("regions", panel.names), ("contrasts", panel.contrasts), ("scores", panel.scores)):
+            values.setdefault(key, default)
+    return Design(**values, source=source), panel
+
+
+def parse_groups(text: str) -> dict[str, Any]:
+    """`diagnosis` or `diagnosis=HC,MCI,AD`: the column, and its groups in order, the reference first."""
+    column, equals, names = text.partition("=")
+    order = tuple(name.strip() for name in names.split(",") if name.strip())
+    if not column.strip() or (equals and not order):
+        raise UsageError(f"--groups {text}: expected COLUMN or COLUMN=GROUP,GROUP,..., such as diagnosis=HC,MCI,AD.")
+    return {"groups": column.strip(), **({"order": order, "reference": order[0]} if order else {})}
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """Values of a model file, with their types checked.
+
+    Raises
+    ------
+    UsageError
+        See `read_design`.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"--model: there is no file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--model: {path} cannot be read ({error}).") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--model: {path} is not valid TOML: {error}.") from None
+    hints = typing.get_type_hints(Design)
+    known = [f.name for f in fields(Design) if f.name != "source"]
+    values = {}
+    for key, value in raw.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known keys: {', '.join(known)}."
+            raise UsageError(f"{path}: unknown key {key!r}. {hint}")
+        values[key] = _value(value, hints[key], f"{path}: {key}")
+    return values
+
+
+def _value(value: Any, hint: Any, where: str) -> Any:
+    """A TOML value as the field's type; one text may stand for a list of one."""
+    if isinstance(hint, types.GenericAlias):
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise UsageError(f'{where} has to be a list of texts, such as ["age", "sex"]; found {value!r}.')
+        return tuple(items)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        names = {str: "a text", float: "a number", bool: "true or false"}
+        raise UsageError(f"{where} has to be {names[hint]}; found {value!r}.")
+    return value
+
+
+def find_column(name: str, columns: Iterable[str]) -> str:
+    """The column that a name stands for: itself, in other capitals, or `<file>.<name>` without the file.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message suggests near ones.
+    """
+    known = [str(column) for column in columns]
+    if name in known:
+        return name
+    bare = name.rpartition(".")[2]
+    for wanted in (name, bare):
+        same = [column for column in known if column.lower() == wanted.lower()]
+        if len(same) == 1:
+            return same[0]
+    near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], n=3, cutoff=0.5)
+    shown = [column for column in known if column.lower() in near]
+    hint = f"Did you mean {' or '.join(shown)}?" if shown else f"There are: {', '.join(known) or 'none'}."
+    raise UsageError(f"there is no column {name!r} in participants.tsv, sessions or phenotype tables. {hint}")
+
+
+def default_reference(groups: Sequence[str]) -> str:
+    """The controls by their name, else the first group."""
+    return next((group for group in groups if group.lower() in CONTROL_NAMES), groups[0] if groups else "")
+
+
+def parse_contrast(text: str, groups: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Both sides of `A - B`, `A + B - C` or `A vs B`; a side of several groups stands for the mean of their means.
+
+    Parameters
+    ----------
+    text : names may hold hyphens, so the sign stands between blanks unless that is clear
+    groups : known names; capitals do not matter, and all spellings of controls are one
+
+    Raises
+    ------
+    UsageError
+        If it has not two sides, or a group is not known.
+    """
+    candidates = [text.split(separator, 1) for separator in _SEPARATORS if separator in text]
+    candidates += [[text[: m.start()], text[m.end() :]] for m in re.finditer(r"[->]", text)]
+    found = None
+    for left, right in candidates:
+        sides = tuple(tuple(_group(part, groups) for part in side.split("+")) for side in (left, right))
+        if all(name for side in sides for name in side):
+            return sides[0], sides[1]
+        found = found or (left, right)
+    if found is None:
+        raise UsageError(f"contrast {text!r}: expected two sides, such as 'AD - HC'.")
+    unknown = [p.strip() for side in found for p in side.split("+") if not _group(p, groups)]
+    raise UsageError(f"contrast {text!r}: there is no group {', '.join(unknown)}; found {', '.join(groups)}.")
+
+
+def _group(name: str, groups: Sequence[str]) -> str:
+    name = name.strip().strip("()")
+    if name in groups:
+        return name
+    same = [group for group in groups if group.lower() == name.lower()]
+    if not same and name.lower() in CONTROL_NAMES:
+        same = [group for group in groups if group.lower() in CONTROL_NAMES]
+    return same[0] if len(same) == 1 else ""
+
+
+def contrast_name(sides: Sequence[Sequence[str]]) -> str:
+    """`AD - HC`."""
+    return " - ".join(" + ".join(side) for side in sides)
+
+
+def design_facts(design: Design, panel: Panel | None) -> dict[str, Any]:
+    """The design as plain values, with what was published on the panel's regions, for `design.json`."""
+    facts: dict[str, Any] = {f.name: getattr(design, f.name) for f in fields(Design)}
+    if panel is not None:
+        facts["panel_title"] = panel.title
+        facts["panel_regions"] = [vars(region) for region in panel.regions]
+        facts["panel_references"] = dict(panel.references)
+    return facts
