@@ -20,12 +20,12 @@ from .. import data
 from ._ants import load_ants, read, register, resampled, save
 
 WORKING_SIZE = 1.0  # mm
-MARGIN = 12.0  # mm around the nuclei that the crop holds
+MARGIN = 6.0  # mm around the nuclei that the crop holds
 NEAR = 5.0  # mm around the nuclei in which the images are compared
 RANGE = (-0.08, 0.2)  # ppm: beyond are veins and what is wrong, which should not pull
 T1W_WEIGHT = 0.3  # of the T1w's correlation, χ's being 1
-ITERATIONS = "15x12"
-STEP = 0.4
+ITERATIONS = "20x8"
+STEP = 0.6
 AGE = 65.0
 # names of the packaged atlas that the table of normal values knows by others
 _ALIASES = {"habenular nuclei": "habenula", "mammillary nucleus": "mammillary"}
@@ -88,7 +88,7 @@ def refine_nuclei(
     """Match the template's nuclei to χ, from where a registration by T1w or magnitude has left them.
 
     Both images of the template are carried to the image's grid first; what is found is a warp of a few millimetres, 0
-    beyond the nuclei and 12 mm around them. Local cross-correlation of χ, and of the T1w with less weight.
+    beyond the nuclei and 6 mm around them. Local cross-correlation of χ, and of the T1w with less weight.
 
     Parameters
     ----------
