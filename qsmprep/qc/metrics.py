@@ -52,6 +52,11 @@ _DEFINITIONS = {
     ),
     "deep_grey_coverage_min": ("Least coverage of an iron-rich nucleus by the mask for χ", "1"),
     "coregistration_nmi": ("Normalised mutual information of gradient echo and T1w after rigid registration", "1"),
+    "coregistration_edge_agreement": (
+        "Agreement of the edges of gradient echo and T1w after rigid registration: 1 if no rigid displacement nearby "
+        "makes them agree better, 0 if none by 8 mm or 10 degrees makes them agree worse",
+        "1",
+    ),
     "nuclei_shift_mm": (
         "Mean distance by which χ moved the deep nuclei from where T1w or magnitude had put them",
         "mm",

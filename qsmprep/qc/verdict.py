@@ -55,6 +55,10 @@ RULES = (
     Rule("deep_grey_coverage_min", "least coverage of an iron-rich nucleus", (0.8, 1), (0.2, 1), "look at the mask"),
     Rule("coregistration_nmi", "mutual information of gradient echo and T1w", (1.03, 2), (1.005, 2),
          "look at the registration"),
+    # on digital heads at least 0.87 when 2 mm or 2 degrees off, 0.60 to 0.75 when 4 mm or 5 degrees off, and below
+    # 0.4 when 8 mm off
+    Rule("coregistration_edge_agreement", "agreement of the edges of gradient echo and T1w", (0.8, 1), (0.4, 1),
+         "look at the registration of the gradient echo to the T1w"),
     Rule("nuclei_shift_mm", "shift of the deep nuclei by their second registration [mm]", (0, 3), (0, 8),
          "look at the labels on χ"),
     Rule("template_dice", "overlap of the brain with the template's", (0.9, 1), (0.75, 1), "look at the registration"),

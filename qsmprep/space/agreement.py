@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from .. import data
+from .edges import edge_agreement
 from .quality import dice, normalised_mutual_information
 from .resample import apply
 
@@ -25,10 +26,18 @@ def template_agreement(brain_mask: Path, to_template: Sequence[Path]) -> dict[st
 def coregistration_agreement(
     moving: Path, fixed: Path, fixed_mask: Path, transforms: Sequence[Path]
 ) -> dict[str, float]:
-    """Mutual information of two images of one head after registration, in the brain: {"coregistration_nmi"}."""
+    """Mutual information and edges of two images of one head after registration, in the brain.
+
+    Returns
+    -------
+    {"coregistration_nmi", "coregistration_edge_agreement"}; the latter is left out where there are too few edges
+    """
     with tempfile.TemporaryDirectory() as folder:
         moved = _load(apply(moving, fixed, transforms, Path(folder) / "moved.nii"))
-    return {"coregistration_nmi": normalised_mutual_information(_load(fixed), moved, _load(fixed_mask) > 0)}
+    target, brain = _load(fixed), _load(fixed_mask) > 0
+    edges = edge_agreement(target, moved, brain, nib.load(fixed).affine)
+    found = {"coregistration_nmi": normalised_mutual_information(target, moved, brain)}
+    return found if np.isnan(edges) else found | {"coregistration_edge_agreement": edges}
 
 
 def _load(path: Path) -> np.ndarray:

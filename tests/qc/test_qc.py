@@ -38,7 +38,8 @@ def test_every_metric_returned_is_defined(arrays):
         brain_mask=brain, qsm_mask=qsm, voxel_size=(3, 3, 3), chi=chi, local_field=chi, quality=chi, residual=chi,
         noise=chi, r2star=np.arange(27000.0).reshape(chi.shape), reference={"offset": 0.01, "sd": 0.02},
         regions=regions,
-        agreement={"template_dice": 0.97, "coregistration_nmi": 1.2, "nuclei_shift_mm": 1.0, "mask_fallback": 0.0}
+        agreement={"template_dice": 0.97, "coregistration_nmi": 1.2, "coregistration_edge_agreement": 0.9}
+        | {"nuclei_shift_mm": 1.0, "mask_fallback": 0.0}
         | {"mask_beyond_template_fraction": 0.0, "mask_agreement_dice": 0.9}
         | mask_score(brain, qsm, np.ones(chi.shape), (3, 3, 3), np.ones(chi.shape)),
     )  # fmt: skip
