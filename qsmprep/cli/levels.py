@@ -195,10 +195,11 @@ def run_group_level(settings: Settings) -> int:
             f"qsmprep {settings.bids_dir} {settings.out_dir} participant"
         )
     check_folders(settings)
-    done = sorted(settings.out_dir.glob("sub-*/**/*_Chimap.nii.gz"))
+    kinds = ("_Chimap.nii.gz", "_desc-stats_dseg.tsv")  # either is enough: tables may have been copied without maps
+    done = sorted(path for kind in kinds for path in settings.out_dir.glob(f"sub-*/**/*{kind}"))
     if not done:
         raise NothingToDoError(
-            f"{settings.out_dir} holds no susceptibility maps (sub-*/anat/*_Chimap.nii.gz). "
+            f"{settings.out_dir} holds no susceptibility maps (sub-*/anat/*_Chimap.nii.gz) and no regional tables. "
             "Run the participant level first."
         )
     if settings.dry_run:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qsmprep.bids.derivatives import sidecar, write_image, write_json, write_table
 from qsmprep.errors import NothingToDoError
 from qsmprep.group import collect, maps
+from qsmprep.group.analyses import run_analyses, write_results
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
@@ -50,7 +51,12 @@ def run_group(settings: Settings) -> Path:
     write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities, people.origins))
     logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
 
-    write_json(folder / "design.json", design_facts(design, panel))
+    if not long.empty:
+        results = run_analyses(wide, runs, design, people.ledger)
+        for path in write_results(folder, results):
+            logger.info("%s", path)
+        design = results.design
+    write_json(folder / "design.json", design_facts(design, panel) | {"notes": people.ledger.notes})
     write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
     for note in people.ledger.notes:
         logger.warning("%s", note)

@@ -39,6 +39,29 @@ class Dataset:
         path = self.folder(name) / f"{name}_seg-{seg}_desc-stats_dseg.tsv"
         path.write_text("\n".join(lines) + "\n")
 
+    def cohort(self, groups, regions, rng, shift=None, statistics=("chi_median",), sessions=("",)):
+        """Persons sub-<group><number> with normal χ [ppb] per region (mean, SD); returns participant -> group.
+
+        `shift` : (group, region) -> difference [ppb]; a region is `seg.name`, and has two sides.
+        """
+        people = {f"sub-{group}{i:03d}": group for group, n in groups.items() for i in range(n)}
+        names = [name.split(".") for name in regions]
+        for who, group in people.items():
+            for session in sessions:
+                run = f"{who}_ses-{session}" if session else who
+                for seg in dict.fromkeys(seg for seg, _ in names):
+                    mine = [name for name in names if name[0] == seg]
+                    lines = ["\t".join(("index", "name", "hemisphere", *statistics))]
+                    for index, (_, name) in enumerate(mine):
+                        mean, sd = regions[f"{seg}.{name}"]
+                        mean += (shift or {}).get((group, f"{seg}.{name}"), 0.0)
+                        for number, side in ((index + 1, "L"), (index + 101, "R")):
+                            drawn = (f"{rng.normal(mean, sd) / 1000:.6f}" for _ in statistics)
+                            lines.append("\t".join((str(number), name, side, *drawn)))
+                    path = self.folder(run) / f"{run}_seg-{seg}_desc-stats_dseg.tsv"
+                    path.write_text("\n".join(lines) + "\n")
+        return people
+
     def quality(self, name, verdict="PASS", reasons=()):
         path = self.folder(name) / f"{name}_desc-qc_iqms.json"
         path.write_text(json.dumps({"chi_sd_ppb": 30.0, "verdict": verdict, "reasons": list(reasons)}))

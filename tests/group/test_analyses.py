@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qsmprep.group import run_group
+
+REGIONS = {"deepgrey.putamen": (60, 15), "deepgrey.SNr": (110, 20), "DK.lateral occipital": (5, 3)}
+
+
+def table(dataset, name):
+    return pd.read_csv(dataset.out / "group" / f"{name}.tsv", sep="\t", keep_default_na=False, na_values=["n/a"])
+
+
+def ledger(dataset, effect):
+    found = pd.read_csv(dataset.out / "group" / "exclusions.tsv", sep="\t", keep_default_na=False)
+    return found[found["effect"] == effect]
+
+
+def notes(dataset):
+    return json.loads((dataset.out / "group" / "design.json").read_text())["notes"]
+
+
+def write_participants(dataset, people, **columns):
+    lines = ["\t".join(("participant_id", "group", *columns))]
+    for number, (who, group) in enumerate(people.items()):
+        lines.append("\t".join((who, group, *(str(values[number]) for values in columns.values()))))
+    dataset.participants("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_descriptives_are_those_of_the_numbers_in_ppb(dataset, rng):
+    people = dataset.cohort({"HC": 6, "PD": 5}, REGIONS, rng)
+    write_participants(dataset, people)
+    run_group(dataset.settings())
+    found = table(dataset, "descriptives").set_index(["region", "group"])
+    wide = table(dataset, "regions_wide")
+    values = 1000 * wide.loc[wide["group"] == "PD", "deepgrey.SNr.L.chi_median"]
+    row = found.loc[("deepgrey.SNr.L", "PD")]
+    assert row["mean"] == pytest.approx(values.mean()) and row["sd"] == pytest.approx(values.std())
+    assert (row["n"], row["missing"], row["unit"]) == (5, 0, "ppb")
+    assert len(found) == 6 * 2
+    described = json.loads((dataset.out / "group" / "descriptives.json").read_text())
+    assert set(table(dataset, "descriptives").columns) <= set(described)
+
+
+def test_who_is_left_out_is_written_down(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 6, "PD": 6, "MSA": 2}, REGIONS, rng)
+    dataset.quality("sub-HC000", "FAIL", ["moved"])
+    write_participants(dataset, people | {"sub-PD000": "n/a"})
+    model = tmp_path / "design.toml"
+    model.write_text('order = ["HC", "PD"]\nexclude = ["PD001"]\n')
+    run_group(dataset.settings(model=model))
+    excluded = ledger(dataset, "excluded").set_index("participant_id")["reason"].to_dict()
+    assert excluded["sub-HC000"] == "the verdict on its quality is FAIL" and "exclude" in excluded["sub-PD001"]
+    reasons = ledger(dataset, "not in this analysis").set_index("participant_id")["reason"].to_dict()
+    assert reasons == {
+        "sub-PD000": "has no group",
+        "sub-MSA000": "the group is not in order",
+        "sub-MSA001": "the group is not in order",
+    }
+    counts = table(dataset, "descriptives").groupby("group")["n"].max().to_dict()
+    assert counts == {"HC": 5, "PD": 4, "no group": 3}
+
+
+def test_outliers_are_flagged_and_kept_or_taken_out_as_asked(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 12}, REGIONS, rng, shift={})
+    path = next(dataset.out.glob("sub-HC003/anat/*deepgrey*.tsv"))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "1\tputamen\tL\t0.9", *lines[2:]]) + "\n")
+    write_participants(dataset, people)
+    run_group(dataset.settings())
+    flagged = ledger(dataset, "flagged")
+    assert ("sub-HC003", "deepgrey.putamen.L") in set(zip(flagged["participant_id"], flagged["where"], strict=True))
+    found = table(dataset, "descriptives").set_index("region")
+    assert found.loc["deepgrey.putamen.L", "maximum"] == 900
+    model = tmp_path / "design.toml"
+    model.write_text('outliers = "exclude"\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "descriptives").set_index("region")
+    assert found.loc["deepgrey.putamen.L", "maximum"] < 120 and found.loc["deepgrey.putamen.L", "missing"] == 1
+
+
+def test_a_region_column_or_statistic_that_is_not_there_is_told_and_the_rest_computed(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 5, "PD": 5}, REGIONS, rng)
+    write_participants(dataset, people, age=rng.integers(50, 80, 10))
+    model = tmp_path / "design.toml"
+    model.write_text(
+        'regions = ["putamen", "deepgrey.SNR"]\nstatistics = ["chi_median", "chi_meen"]\ncovariates = ["agee"]\n'
+    )
+    run_group(dataset.settings(model=model))
+    told = " ".join(notes(dataset))
+    assert "no region 'deepgrey.SNR'" in told and "Did you mean deepgrey.SNr" in told
+    assert "no column 'agee'" in told and "Did you mean age" in told
+    assert "no column 'chi_meen'. " not in told and "'chi_meen'; left out. Did you mean chi_median" in told
+    assert set(table(dataset, "descriptives")["region"]) == {"deepgrey.putamen.L", "deepgrey.putamen.R"}
+
+
+def test_a_label_whose_border_was_not_found_has_no_number(dataset):
+    for who, refined in (("sub-01", 1), ("sub-02", 0), ("sub-03", 1)):
+        text = (
+            f"index\tname\themisphere\tchi_median\trefined\n20\tdentate\tL\t0.08\t{refined}\n1\tputamen\tL\t0.06\tn/a\n"
+        )
+        (dataset.folder(who) / f"{who}_seg-deepgrey_desc-stats_dseg.tsv").write_text(text)
+    run_group(dataset.settings())
+    found = table(dataset, "descriptives").set_index("region")["n"].to_dict()
+    assert found == {"deepgrey.dentate.L": 2, "deepgrey.putamen.L": 3}
+    assert ledger(dataset, "value missing")["participant_id"].tolist() == ["sub-02"]
+
+
+def test_runs_of_a_visit_are_averaged_and_persons_compared_at_their_first_visit(dataset):
+    for name, chi in (("1_run-1", 0.04), ("1_run-2", 0.06), ("2_run-1", 0.09)):
+        run = f"sub-01_ses-{name}"
+        text = f"index\tname\themisphere\tchi_median\n1\tputamen\tL\t{chi}\n"
+        (dataset.folder(run) / f"{run}_seg-deepgrey_desc-stats_dseg.tsv").write_text(text)
+    run_group(dataset.settings())
+    assert table(dataset, "descriptives")[["n", "mean"]].to_numpy().tolist() == [[1, pytest.approx(50)]]
+    assert any("1 visit has more than one run" in note for note in notes(dataset))
