@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+
+Rows = TypeVar("Rows", "pd.Series[Any]", pd.DataFrame)
 
 COLUMNS = (
     "region", "test", "contrast", "n", "n_groups", "estimate", "estimate_low", "estimate_high", "estimate_se",
@@ -39,3 +41,23 @@ def table(regions: Sequence[str], **columns: Any) -> pd.DataFrame:
     """The same from columns: each a value for all regions or one value per region."""
     wide = {name: np.broadcast_to(np.asarray(value), len(regions)) for name, value in columns.items()}
     return frame([{"region": region} | {n: v[i] for n, v in wide.items()} for i, region in enumerate(regions)])
+
+
+def aligned(values: pd.DataFrame, other: Rows) -> Rows:
+    """`other` in the order of the rows of `values`, missing where it has no such row.
+
+    Raises
+    ------
+    ValueError
+        If the rows differ and are not unique, so that it is open which belongs to which.
+    """
+    if other.index.equals(values.index):
+        return other
+    if not (other.index.is_unique and values.index.is_unique):
+        raise ValueError("rows of two tables cannot be matched: an observation occurs more than once")
+    return other.reindex(values.index)
+
+
+def counts(names: Sequence[str], numbers: Sequence[np.ndarray[Any, Any]]) -> list[str]:
+    """Text of the numbers of observations per region, such as "AD 20, HC 22"."""
+    return [", ".join(f"{a} {int(b)}" for a, b in zip(names, row, strict=True)) for row in zip(*numbers, strict=True)]
