@@ -26,12 +26,12 @@ FAMILY_COLUMNS = {"contrast": ("measure", "test", "contrast"), "test": ("measure
 
 @dataclass(frozen=True)
 class Task:
-    """One analysis: its name among `design.TESTS`, the table it goes to, and what computes it.
+    """One analysis: its names among `design.TESTS`, the table it goes to, and what computes it.
 
     `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`.
     """
 
-    name: str
+    names: tuple[str, ...]
     table: str
     compute: Callable[[Sample, Design, Ledger], pd.DataFrame]
 
@@ -86,12 +86,12 @@ def _tests(sample: Sample, design: Design, ledger: Ledger) -> dict[str, pd.DataF
 
     parts: dict[str, list[pd.DataFrame]] = {}
     for task in TASKS if sample.tables else ():
-        if not design.asks(task.name):
+        if not any(design.asks(name) for name in task.names):
             continue
         try:
             table = task.compute(sample, design, ledger)
         except (InputError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            ledger.note(f"{task.name}: not computed: {error}")
+            ledger.note(f"{', '.join(task.names)}: not computed: {error}")
             continue
         if len(table):
             parts.setdefault(task.table, []).append(table)

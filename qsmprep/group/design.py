@@ -22,7 +22,7 @@ HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
 TESTS = (
-    "descriptives", "welch", "mannwhitney", "anova", "kruskal", "posthoc", "glm", "mancova", "power",
+    "descriptives", "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "posthoc", "glm", "mancova", "power",
     "pearson", "spearman", "partial", "coupling",
     "roc", "classify", "paired", "rates", "mixed", "normative", "reliability", "harmonize",
 )  # fmt: skip

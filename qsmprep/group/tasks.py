@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from qsmprep.group import between, longitudinal
 from qsmprep.group.analyses import Task
 
-TASKS: tuple[Task, ...] = ()
+TASKS: tuple[Task, ...] = (
+    Task(("welch", "mannwhitney"), "comparisons", between.two_groups),
+    Task(("anova", "welch_anova", "kruskal"), "comparisons", between.many_groups),
+    Task(("paired",), "longitudinal", longitudinal.paired),
+)

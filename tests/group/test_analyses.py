@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from qsmprep.group import run_group
 
@@ -121,3 +122,82 @@ def test_runs_of_a_visit_are_averaged_and_persons_compared_at_their_first_visit(
     run_group(dataset.settings())
     assert table(dataset, "descriptives")[["n", "mean"]].to_numpy().tolist() == [[1, pytest.approx(50)]]
     assert any("1 visit has more than one run" in note for note in notes(dataset))
+
+
+def test_regions_of_the_disease_are_found_under_both_references(dataset, rng):
+    people = dataset.cohort({"HC": 25, "PD": 25}, REGIONS, rng, shift={("PD", "deepgrey.SNr"): 40})
+    write_participants(dataset, people)
+    run_group(dataset.settings())
+    found = table(dataset, "comparisons")
+    assert found["family_size"].unique().tolist() == [6] and found["contrast"].unique().tolist() == ["PD - HC"]
+    for test in ("Welch t", "Mann-Whitney"):
+        mine = found[found["test"] == test].set_index("region")
+        assert mine.loc["deepgrey.SNr.L", "estimate"] == pytest.approx(40, abs=15)
+        assert mine.loc["deepgrey.SNr.L", "p_corrected"] < 0.001 < 0.05 < mine.loc["deepgrey.putamen.L", "p_corrected"]
+    second = table(dataset, "sensitivity")
+    assert second["second_reference"].unique().tolist() == ["DK.lateral occipital"]
+    mine = second[second["region"] == "deepgrey.SNr.L"]
+    assert set(mine["agrees"]) == {"yes"} and (mine["p_corrected_second"] < 0.001).all()
+
+
+def test_one_person_in_a_group_and_constant_regions_are_told_and_the_rest_computed(dataset, rng):
+    regions = REGIONS | {"deepgrey.STN": (80, 0)}
+    people = dataset.cohort({"HC": 12, "PD": 12, "PSP": 1}, regions, rng)
+    write_participants(dataset, people)
+    run_group(dataset.settings())
+    found = table(dataset, "comparisons")
+    found = found[found["test"] == "Welch t"].set_index(["contrast", "region"])
+    assert "only 1 in group PSP" in found.loc[("PSP - HC", "deepgrey.SNr.L"), "note"]
+    assert "constant" in found.loc[("PD - HC", "deepgrey.STN.L"), "note"]
+    assert 0 < found.loc[("PD - HC", "deepgrey.SNr.L"), "p"] <= 1
+
+
+def test_groups_are_compared_by_the_tests_that_are_asked_for(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 15, "MCI": 15, "AD": 15}, REGIONS, rng, shift={("AD", "deepgrey.putamen"): 30})
+    write_participants(dataset, people)
+    model = tmp_path / "design.toml"
+    model.write_text('tests = ["welch", "kruskal"]\ncorrection = "holm"\nhemispheres = "mean"\nfamily = "all"\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "comparisons")
+    assert set(found["test"]) == {"Welch t", "Kruskal-Wallis"}
+    assert found["family_size"].unique().tolist() == [3 * 4] and found["correction"].unique().tolist() == ["holm"]
+    assert sorted(set(found["contrast"])) == ["AD - HC", "HC, AD, MCI", "MCI - AD", "MCI - HC"]
+    row = found.set_index(["test", "contrast", "region"]).loc[("Welch t", "AD - HC", "deepgrey.putamen.mean")]
+    wide = table(dataset, "regions_wide")
+    chi = 500 * (wide["deepgrey.putamen.L.chi_median"] + wide["deepgrey.putamen.R.chi_median"])
+    a, b = chi[wide["group"] == "AD"], chi[wide["group"] == "HC"]
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    assert row["estimate"] == pytest.approx(a.mean() - b.mean(), rel=1e-5)
+    assert row["p"] == pytest.approx(expected.pvalue, rel=1e-4) and row["unit"] == "ppb"
+
+
+def test_visits_are_compared_in_the_same_persons(dataset, rng):
+    people = dataset.cohort({"HC": 8, "HD": 8}, REGIONS, rng, sessions=("1", "2"))
+    write_participants(dataset, people)
+    run_group(dataset.settings())
+    found = table(dataset, "longitudinal")
+    assert set(found["contrast"]) == {"2 - 1 in HC", "2 - 1 in HD"}
+    wide = table(dataset, "regions_wide")
+    chi = wide[wide["group"] == "HD"].pivot(
+        index="participant_id", columns="session", values="deepgrey.SNr.L.chi_median"
+    )
+    mine = found[(found["contrast"] == "2 - 1 in HD") & (found["region"] == "deepgrey.SNr.L")]
+    assert mine["estimate"].iloc[0] == pytest.approx(1000 * (chi[2] - chi[1]).mean(), rel=1e-4)
+    assert mine["p"].iloc[0] == pytest.approx(stats.ttest_rel(chi[2], chi[1]).pvalue, rel=1e-3)
+
+
+def test_panel_on_the_command_line_chooses_regions_and_tells_what_the_data_lack(dataset, rng):
+    from qsmprep.cli.main import run
+
+    people = dataset.cohort({"CN": 10, "PD": 10}, REGIONS, rng, shift={("PD", "deepgrey.SNr"): 60})
+    write_participants(dataset, people, MoCA=[str(value) for value in rng.integers(18, 30, 20)])
+    work = str(dataset.root / "w")
+    call = [str(dataset.bids), str(dataset.out), "group", "-w", work, "--panel", "PD", "--groups", "group=CN,PD"]
+    assert run(call) == 0
+    found = table(dataset, "comparisons")
+    assert set(found["contrast"]) == {"PD - CN"}  # HC of the panel means the controls, whatever they are called
+    assert set(found["region"]) == {f"deepgrey.{name}.{side}" for name in ("putamen", "SNr") for side in "LR"}
+    told = " ".join(notes(dataset))
+    assert "no group TD" in told and "no region 'deepgrey.dentate'" in told and "UPDRS3" in told
+    content = json.loads((dataset.out / "group" / "design.json").read_text())
+    assert content["panel_references"] and content["scores"] == ["MoCA"]

@@ -1,0 +1,82 @@
+"""The pairs of groups that a design compares, with who is on which side."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qsmprep.errors import UsageError
+from qsmprep.group.design import Design, contrast_name, parse_contrast
+from qsmprep.group.people import Ledger
+from qsmprep.group.sample import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Sides = tuple[tuple[str, ...], tuple[str, ...]]
+MAX_PAIRS = 15  # of groups, without `contrasts`: six groups
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two sides of groups: persons of several groups on one side are taken together.
+
+    Attributes
+    ----------
+    name : `AD - HC`
+    first, second : what each side is called, such as "TD + AR"
+    left, right : groups of each side
+    sides : `first` or `second` for each person, missing for the others; index: participant_id
+    """
+
+    name: str
+    first: str
+    second: str
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    sides: pd.Series
+
+
+def contrasts_of(sample: Sample, design: Design, ledger: Ledger) -> list[Contrast]:
+    """Contrasts of the design between the persons of a sample at one visit; those that cannot be are told.
+
+    Without `contrasts`, each group against the reference, then the other pairs. Levels of `subtype` are groups too; a
+    person of group PD and subtype TD is in both.
+    """
+    if not sample.groups:
+        return []
+    labels = [sample.people[design.groups].where(sample.people[design.groups].isin(sample.groups))]
+    names = list(sample.groups)
+    if design.subtype:
+        labels.append(sample.people[design.subtype])
+        names += [level for level in sorted(set(labels[1].dropna())) if level not in names]
+    wanted: list[Sides] = []
+    for text in design.contrasts:
+        try:
+            wanted.append(parse_contrast(text, names))
+        except UsageError as error:
+            ledger.note(f"{design.source}: {error} Left out.")
+    if not design.contrasts:
+        pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+            ((b,), (a,)) for a, b in itertools.combinations(sample.groups, 2)
+        ]
+        if len(pairs) > MAX_PAIRS:
+            ledger.note(
+                f"{len(sample.groups)} groups make {len(pairs)} pairs: only those with {sample.groups[0]} are compared."
+                " Name others with --contrast."
+            )
+            pairs = [pair for pair in pairs if pair[1] == (sample.groups[0],)]
+        wanted = pairs
+    return [_contrast(left, right, labels) for left, right in wanted]
+
+
+def _contrast(left: tuple[str, ...], right: tuple[str, ...], labels: list[pd.Series]) -> Contrast:
+    import pandas as pd
+
+    first, second = " + ".join(left), " + ".join(right)
+    sides = pd.Series([None] * len(labels[0]), index=labels[0].index, dtype=object)
+    for groups, side in ((left, first), (right, second)):
+        for label in labels:
+            sides[label.isin(groups)] = side
+    return Contrast(contrast_name((left, right)), first, second, left, right, sides)
