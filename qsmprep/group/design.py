@@ -21,11 +21,7 @@ FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
-TESTS = (
-    "descriptives", "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "posthoc", "glm", "mancova", "power",
-    "pearson", "spearman", "partial", "coupling",
-    "roc", "classify", "paired", "rates", "mixed", "normative", "reliability", "harmonize",
-)  # fmt: skip
+TESTS = ("welch", "mannwhitney", "anova", "welch_anova", "kruskal", "roc", "paired")
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
 _SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")
 

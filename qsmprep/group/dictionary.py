@@ -48,6 +48,7 @@ COLUMNS = {
     "effect": "Effect size",
     "effect_low": "Lower end of the 95 % interval of the effect size",
     "effect_high": "Upper end of the 95 % interval of the effect size",
+    "direction": "Which side high values speak for",
     "note": "Why there is no number, or what to keep in mind",
     "table": "Table that the test is in",
     "second_reference": "What χ is 0 in, for the columns that end in _second",

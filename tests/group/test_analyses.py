@@ -134,10 +134,28 @@ def test_regions_of_the_disease_are_found_under_both_references(dataset, rng):
         mine = found[found["test"] == test].set_index("region")
         assert mine.loc["deepgrey.SNr.L", "estimate"] == pytest.approx(40, abs=15)
         assert mine.loc["deepgrey.SNr.L", "p_corrected"] < 0.001 < 0.05 < mine.loc["deepgrey.putamen.L", "p_corrected"]
+    area = table(dataset, "diagnosis").set_index("region")
+    assert area.loc["deepgrey.SNr.L", "estimate"] == pytest.approx(0.921, abs=0.08)  # Φ(d/√2), d = 2
+    assert area.loc["deepgrey.SNr.L", "direction"] == "higher in PD"
     second = table(dataset, "sensitivity")
     assert second["second_reference"].unique().tolist() == ["DK.lateral occipital"]
     mine = second[second["region"] == "deepgrey.SNr.L"]
     assert set(mine["agrees"]) == {"yes"} and (mine["p_corrected_second"] < 0.001).all()
+
+
+def test_two_measures_are_compared_in_the_same_persons(dataset, rng, tmp_path):
+    statistics = ("chi_median", "r2star_mean")
+    people = dataset.cohort(
+        {"HC": 20, "PD": 20}, REGIONS, rng, statistics=statistics, shift={("PD", "deepgrey.SNr"): 40}
+    )
+    write_participants(dataset, people, DAT=[2.0 if group == "PD" else 3.5 for group in people.values()])
+    model = tmp_path / "design.toml"
+    model.write_text('statistics = ["chi_median", "r2star_mean"]\nmarkers = ["DAT"]\nregions = ["SNr"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "diagnosis")
+    paired = set(found.loc[found["test"] == "DeLong, paired", "contrast"])
+    assert paired == {"PD - HC: chi_median - r2star_mean", "PD - HC: chi_median - DAT"}
+    assert found.loc[found["measure"] == "marker", "estimate"].tolist() == [1.0]
 
 
 def test_one_person_in_a_group_and_constant_regions_are_told_and_the_rest_computed(dataset, rng):
