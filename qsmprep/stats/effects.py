@@ -137,3 +137,27 @@ def rank_biserial_paired(positive: ArrayLike, n: ArrayLike, level: float = 0.95)
         reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(count * (count + 1) * (2 * count + 1) / 6) / total
         z = np.where(np.abs(r) < 1, np.arctanh(r), np.nan)
     return r, np.tanh(z - reach), np.tanh(z + reach)
+
+
+def fisher_limits(r: ArrayLike, df: ArrayLike, level: float = 0.95, factor: float = 1.0) -> tuple[Array, Array]:
+    """Limits of a correlation by Fisher's z (Fisher 1921), inside -1 to 1.
+
+    Parameters
+    ----------
+    df
+        Degrees of freedom of its t test: n - 2, less one for each covariate; the variance of z is factor / (df - 1).
+    factor
+        1 for Pearson's r; for Spearman's see `scores`.
+    """
+    value, degrees = _floats(r, df)
+    with np.errstate(all="ignore"):
+        reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(factor / np.where(degrees > 1, degrees - 1, np.nan))
+        z = np.arctanh(value)
+        return np.tanh(z - reach), np.tanh(z + reach)
+
+
+def correlation_from_t(t: ArrayLike, df: ArrayLike, level: float = 0.95) -> Interval:
+    """(Partial) correlation t / sqrt(t² + df) of a slope's classical t, with limits by Fisher's z."""
+    statistic, degrees = _floats(t, df)
+    r = statistic / np.sqrt(statistic**2 + degrees)
+    return (r, *fisher_limits(r, degrees, level))

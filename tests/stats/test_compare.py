@@ -9,14 +9,9 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from qsmprep.stats.compare import many_groups, paired, two_groups
 
-# R's data sets sleep (extra hours of sleep under two drugs) and PlantGrowth
+# R's data set sleep: extra hours of sleep under two drugs
 DRUG1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 DRUG2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-PLANTS = {
-    "ctrl": [4.17, 5.58, 5.18, 6.11, 4.50, 4.61, 5.17, 4.53, 5.33, 5.14],
-    "trt1": [4.81, 4.17, 4.41, 3.59, 5.87, 3.83, 6.03, 4.89, 4.32, 4.69],
-    "trt2": [6.31, 5.12, 5.54, 5.50, 5.37, 5.29, 4.92, 6.15, 5.80, 5.26],
-}
 
 
 def stacked(**samples):
@@ -76,8 +71,8 @@ def test_wilcoxon_equals_hollander_and_wolfe():
     assert row.estimate_low < row.estimate < row.estimate_high
 
 
-def test_many_groups_equal_r():
-    rows = many_groups(*stacked(**PLANTS)).set_index("test")
+def test_many_groups_equal_r(plants):
+    rows = many_groups(*plants).set_index("test")
     # summary(aov(weight ~ group)), oneway.test(weight ~ group), kruskal.test(weight ~ group)
     assert np.allclose(rows.statistic, [4.846, 5.181, 7.9882], rtol=1e-4)
     assert np.allclose(rows.p, [0.01591, 0.01739, 0.01842], rtol=3e-4)
