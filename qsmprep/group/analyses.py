@@ -102,7 +102,9 @@ def _tests(sample: Sample, design: Design, ledger: Ledger) -> dict[str, pd.DataF
             joined = correct(joined, design.correction, list(FAMILY_COLUMNS[design.family]))
         elif "p" in joined:
             joined = joined.assign(p_corrected=joined["p"], correction="none", family_size=1)
-        tables[name] = joined.assign(unit=joined["measure"].map(dict(sample.units)).fillna(""))
+        joined.insert(0, "unit", joined["measure"].map(dict(sample.units)).fillna(""))
+        joined.insert(0, "measure", joined.pop("measure"))
+        tables[name] = joined
     return tables
 
 

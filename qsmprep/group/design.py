@@ -21,7 +21,7 @@ FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
-TESTS = ("welch", "mannwhitney", "anova", "welch_anova", "kruskal", "roc", "paired")
+TESTS = ("welch", "mannwhitney", "anova", "welch_anova", "kruskal", "glm", "roc", "paired")
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
 _SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")
 

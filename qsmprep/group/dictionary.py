@@ -9,6 +9,7 @@ TABLES = {
     "descriptives": "Count, centre and spread of each region in each group",
     "comparisons": "Tests between groups, one row a region and contrast",
     "models": "Linear models of each region on groups, covariates and interactions",
+    "adjusted_means": "Mean of each group in the linear model, at the mean of the covariates",
     "panel_tests": "Tests over all regions together",
     "scores": "Correlation of each region with scores, biomarkers, volume or thickness",
     "diagnosis": "How well a region, or several, tell two groups apart",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from qsmprep.group import between, diagnosis, longitudinal
+from qsmprep.group import between, diagnosis, longitudinal, models
 from qsmprep.group.analyses import Task
 
 TASKS: tuple[Task, ...] = (
     Task(("welch", "mannwhitney"), "comparisons", between.two_groups),
     Task(("anova", "welch_anova", "kruskal"), "comparisons", between.many_groups),
+    Task(("glm",), "models", models.glm),
+    Task(("glm",), "adjusted_means", models.adjusted_means),
     Task(("roc",), "diagnosis", diagnosis.roc),
     Task(("paired",), "longitudinal", longitudinal.paired),
 )

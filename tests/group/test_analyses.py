@@ -219,3 +219,53 @@ def test_panel_on_the_command_line_chooses_regions_and_tells_what_the_data_lack(
     assert "no group TD" in told and "no region 'deepgrey.dentate'" in told and "UPDRS3" in told
     content = json.loads((dataset.out / "group" / "design.json").read_text())
     assert content["panel_references"] and content["scores"] == ["MoCA"]
+
+
+def test_linear_model_adjusts_for_covariates_and_tests_the_interaction(dataset, rng, tmp_path):
+    import statsmodels.formula.api as smf
+
+    people = dataset.cohort({"HC": 20, "AD": 20}, REGIONS, rng, shift={("AD", "deepgrey.putamen"): 20})
+    age = [round(float(value), 1) for value in rng.normal(70, 6, 40)]
+    write_participants(dataset, people, age=[*age[:-1], "n/a"], apoe=rng.choice(["e3", "e4"], 40))
+    model = tmp_path / "design.toml"
+    model.write_text('genotype = "apoe"\ncovariates = ["age"]\ntests = ["glm"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "models").set_index(["contrast", "region"])
+    wide = table(dataset, "regions_wide").dropna(subset="age")
+    wide["y"] = 1000 * wide["deepgrey.putamen.L.chi_median"]
+    fit = smf.ols("y ~ C(group, Sum) * C(apoe, Sum) + age", wide).fit(cov_type="HC3", use_t=True)
+    row = found.loc[("AD - HC", "deepgrey.putamen.L")]
+    expected = fit.t_test([0, 2, 0, 0, 0] if row["estimate"] * fit.params.iloc[1] > 0 else [0, -2, 0, 0, 0])
+    assert row["estimate"] == pytest.approx(float(expected.effect[0]), rel=1e-4) and row["n"] == 39
+    assert row["p"] == pytest.approx(float(expected.pvalue), rel=1e-3)
+    slope = found.loc[("age", "deepgrey.putamen.L")]
+    slope = slope if isinstance(slope, pd.Series) else slope[slope["estimate"].notna()].iloc[0]
+    assert slope["estimate"] == pytest.approx(fit.params["age"], rel=1e-4)
+    assert any("apoe" in contrast and ":" in contrast for contrast, _ in found.index)
+    missing = ledger(dataset, "not in this analysis")
+    assert missing["participant_id"].tolist() == [list(people)[-1]] and "age missing" in missing["reason"].iloc[0]
+    means = table(dataset, "adjusted_means").set_index(["group", "region"])["estimate"]
+    difference = means[("AD", "deepgrey.putamen.L")] - means[("HC", "deepgrey.putamen.L")]
+    assert difference == pytest.approx(row["estimate"], rel=1e-6)
+
+
+def test_collinear_covariates_are_told_and_the_rest_computed(dataset, rng):
+    people = dataset.cohort({"HC": 12, "PD": 12}, REGIONS, rng)
+    age = rng.integers(50, 80, 24)
+    write_participants(dataset, people, age=age, born=2020 - age)
+    run_group(dataset.settings(covariates=("age", "born")))
+    assert any("is a combination of" in note for note in notes(dataset))
+    found = table(dataset, "models").set_index("contrast")
+    assert (found.loc["PD - HC", "p"] > 0).all()
+    assert found.loc["born", "p"].isna().all() and (found.loc["born", "note"] != "").all()
+
+
+def test_levels_of_a_subtype_have_a_model_of_their_own(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 15, "PD": 30}, REGIONS, rng)
+    forms = ["n/a"] * 15 + ["TD"] * 15 + ["AR"] * 15
+    write_participants(dataset, people, form=forms, age=rng.integers(50, 80, 45))
+    model = tmp_path / "design.toml"
+    model.write_text('subtype = "form"\ncovariates = ["age"]\ncontrasts = ["PD - HC", "TD - HC", "TD - AR"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "models").set_index("contrast")["n"]
+    assert found["PD - HC"].unique().tolist() == [45] and found["TD - AR"].unique().tolist() == [30]

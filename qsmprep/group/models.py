@@ -1,0 +1,151 @@
+"""Linear models of every region: groups adjusted for covariates, interactions, slopes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qsmprep.errors import InputError
+from qsmprep.group.contrasts import Contrast, contrasts_of
+from qsmprep.group.design import Design
+from qsmprep.group.people import Ledger
+from qsmprep.group.sample import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qsmprep.stats.design import DesignMatrix
+
+GROUP_ALIAS = "group"  # what a formula may call the column of groups, whatever its name
+
+
+def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
+    """Contrasts, slopes and terms of the linear model, with HC3 standard errors.
+
+    Contrasts of groups come from the model of the design. One that names levels of `subtype`, or joins groups of both
+    columns, has a model of its own, in which the two sides take the place of the groups.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to model: no formula, no groups and no covariates.
+    """
+    import pandas as pd
+
+    from qsmprep.stats.glm import fit_glm
+
+    here = sample.at_baseline()
+    formula = formula_of(here, design)
+    if not formula:
+        raise InputError("there are no groups, covariates or formula to model.")
+    people = model_people(here, design)
+    model = _matrix(formula, people, ledger)
+    contrasts = contrasts_of(here, design, ledger)
+    column = _group_factor(model, design)
+    inside = [c for c in contrasts if column and {*c.left, *c.right} <= set(model.factors[column])]
+    texts = {_text(contrast): contrast.name for contrast in inside}
+    texts |= {f"'{name}'": name for name in model.numbers if f"{name}" in model.terms}
+    tables = [
+        _named(fit_glm(table, model, list(texts)), texts).assign(measure=measure)
+        for measure, table in here.tables.items()
+    ]
+    if design.groups and not design.formula:
+        for contrast in contrasts:
+            if contrast not in inside:
+                tables += _own_model(contrast, here, people, design, ledger)
+    return pd.concat(tables, ignore_index=True)
+
+
+def adjusted_means(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
+    """Mean of each group at equal weights of the other factors and the mean of each covariate."""
+    import pandas as pd
+
+    from qsmprep.stats import glm as models
+
+    here = sample.at_baseline()
+    formula = formula_of(here, design)
+    if not formula or not design.groups:
+        return pd.DataFrame()
+    model = _matrix(formula, model_people(here, design), Ledger())
+    column = _group_factor(model, design)
+    if not column:
+        return pd.DataFrame()
+    tables = [
+        models.adjusted_means(table, model, column).assign(measure=measure) for measure, table in here.tables.items()
+    ]
+    # whether a mean is 0 says nothing: χ has no absolute zero
+    keep = ["measure", "region", "contrast", "n", "estimate", "estimate_low", "estimate_high", "estimate_se", "note"]
+    return pd.concat(tables, ignore_index=True)[keep].rename(columns={"contrast": "group"})
+
+
+def formula_of(sample: Sample, design: Design) -> str:
+    """The formula of the design, or groups (times genotype), covariates and site."""
+    if design.formula:
+        return design.formula
+    groups = quoted(design.groups) if len(sample.groups) > 1 else ""
+    if groups and design.genotype:
+        groups = f"{groups} * {quoted(design.genotype)}"
+    rest = [quoted(name) for name in dict.fromkeys((*design.covariates, design.site)) if name]
+    return " + ".join([part for part in (groups, *rest) if part])
+
+
+def quoted(name: str) -> str:
+    """A name as formulas take it: in backticks unless it is a word."""
+    return name if name.isidentifier() else f"`{name}`"
+
+
+def model_people(sample: Sample, design: Design) -> pd.DataFrame:
+    """People with groups that count only; `group` means the column of groups where no column has that name."""
+    people = sample.people.copy()
+    if design.groups:
+        people[design.groups] = people[design.groups].where(people[design.groups].isin(sample.groups))
+        if GROUP_ALIAS not in people:
+            people[GROUP_ALIAS] = people[design.groups]
+    return people
+
+
+def _matrix(formula: str, people: pd.DataFrame, ledger: Ledger) -> DesignMatrix:
+    """The design matrix; who is left out of it and what is collinear goes to the ledger."""
+    from qsmprep.stats.design import design_matrix
+
+    model = design_matrix(formula, people)
+    for who, reason in model.excluded.items():
+        ledger.add(str(who), "not in this analysis", f"model {formula}", str(reason))
+    for column, others in model.collinear.items():
+        ledger.note(
+            f"model {formula}: {column} is a combination of {', '.join(others)}: its own effect cannot be told."
+        )
+    return model
+
+
+def _group_factor(model: DesignMatrix, design: Design) -> str:
+    return next((name for name in (design.groups, GROUP_ALIAS) if name in model.factors), "")
+
+
+def _text(contrast: Contrast) -> str:
+    """The contrast for `stats.contrasts.contrast`: names between quotes, since they may hold signs."""
+    return " - ".join(
+        "(" + " + ".join(f"'{name}'" for name in side) + f")/{len(side)}" for side in (contrast.left, contrast.right)
+    )
+
+
+def _named(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    return table.assign(contrast=table["contrast"].replace(names))
+
+
+def _own_model(
+    contrast: Contrast, sample: Sample, people: pd.DataFrame, design: Design, ledger: Ledger
+) -> list[pd.DataFrame]:
+    """Tables of a contrast whose sides are no groups of the model."""
+    from qsmprep.stats.glm import fit_glm
+
+    sides = people.assign(**{design.groups: contrast.sides})
+    try:
+        model = _matrix(formula_of(sample, design), sides, ledger)
+        text = f"'{contrast.first}' - '{contrast.second}'"
+        return [
+            _named(fit_glm(table, model, [text], terms=""), {text: contrast.name}).assign(measure=measure)
+            for measure, table in sample.tables.items()
+        ]
+    except ValueError as error:
+        ledger.note(f"glm: {contrast.name}: {error}")
+        return []
