@@ -38,7 +38,7 @@ def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     if not formula:
         raise InputError("there are no groups, covariates or formula to model.")
     people = model_people(here, design)
-    model = _matrix(formula, people, ledger)
+    model = _matrix(formula, people, design.groups, ledger)
     contrasts = contrasts_of(here, design, ledger)
     column = _group_factor(model, design)
     inside = [c for c in contrasts if column and {*c.left, *c.right} <= set(model.factors[column])]
@@ -65,7 +65,7 @@ def adjusted_means(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFra
     formula = formula_of(here, design)
     if not formula or not design.groups:
         return pd.DataFrame()
-    model = _matrix(formula, model_people(here, design), Ledger())
+    model = _matrix(formula, model_people(here, design), design.groups, Ledger())
     column = _group_factor(model, design)
     if not column:
         return pd.DataFrame()
@@ -103,12 +103,12 @@ def model_people(sample: Sample, design: Design) -> pd.DataFrame:
     return people
 
 
-def _matrix(formula: str, people: pd.DataFrame, ledger: Ledger) -> DesignMatrix:
+def _matrix(formula: str, people: pd.DataFrame, groups: str, ledger: Ledger) -> DesignMatrix:
     """The design matrix; who is left out of it and what is collinear goes to the ledger."""
     from qsmprep.stats.design import design_matrix
 
     model = design_matrix(formula, people)
-    for who, reason in model.excluded.items():
+    for who, reason in model.excluded[model.excluded != f"{groups} missing"].items():  # that is told already
         ledger.add(str(who), "not in this analysis", f"model {formula}", str(reason))
     for column, others in model.collinear.items():
         ledger.note(
@@ -140,7 +140,7 @@ def _own_model(
 
     sides = people.assign(**{design.groups: contrast.sides})
     try:
-        model = _matrix(formula_of(sample, design), sides, ledger)
+        model = _matrix(formula_of(sample, design), sides, design.groups, ledger)
         text = f"'{contrast.first}' - '{contrast.second}'"
         return [
             _named(fit_glm(table, model, [text], terms=""), {text: contrast.name}).assign(measure=measure)
