@@ -7,23 +7,25 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep.bids.model import Anatomy
 from qsmprep.interfaces.masks import ExtractBrain, ExtractByProgram, TakeMask
-from qsmprep.interfaces.space import Normalize, RegisterRigid, Resample, TakeRegistration
+from qsmprep.interfaces.space import GreyMatter, Normalize, RegisterRigid, Resample, TakeRegistration
 from qsmprep.mask.extract import find_synthstrip
 from qsmprep.settings import Settings
 
-ANAT_FIELDS = ("image", "brain_mask", "to_template", "from_template", "agreement")
+ANAT_FIELDS = ("image", "brain_mask", "to_template", "from_template", "agreement", "grey_matter")
 
 
 def init_anat_wf(
-    settings: Settings, name: str, *, method: str = "ants", normalize: bool = True, external: Anatomy | None = None
-) -> Workflow:
+    settings: Settings, name: str, *, method: str = "ants", normalize: bool = True, external: Anatomy | None = None,
+    tissue: str = "",
+) -> Workflow:  # fmt: skip
     """Brain mask and registration to the template, of a T1w or, where there is none, of a gradient-echo magnitude.
 
     Parameters
     ----------
     method : what finds the brain: "ants", "deepbet", "synthstrip", or "given" for a mask that is an input
-    normalize : False leaves out the registration, and with it the last three outputs
+    normalize : False leaves out the registration, and with it all outputs but the first two
     external : what another program made of the image; its transforms are taken if it has any
+    tissue : what tells grey matter: "T1w" for a segmentation of the image, "template", or "" for nothing
 
     Inputs
     ------
@@ -35,6 +37,7 @@ def init_anat_wf(
     image, brain_mask
     to_template, from_template : transforms, as `Resample` takes them
     agreement : JSON file with numbers on the registration
+    grey_matter : fraction in each voxel, on the grid of the image
     """
     inputs = Node(IdentityInterface(["image", "brain_mask"]), name="inputnode")
     out = Node(IdentityInterface(list(ANAT_FIELDS)), name="outputnode")
@@ -66,6 +69,14 @@ def init_anat_wf(
         (brain, register, [("mask", "mask")]),
         (register, out, [(f, f) for f in ("to_template", "from_template", "agreement")]),
     ])  # fmt: skip
+    if tissue:
+        grey = Node(GreyMatter(segment=tissue == "T1w"), name="grey_matter", mem_gb=2.5)
+        wf.connect([
+            (inputs, grey, [("image", "in_file")]),
+            (brain, grey, [("mask", "mask")]),
+            (register, grey, [("from_template", "from_template")]),
+            (grey, out, [("out_file", "grey_matter")]),
+        ])  # fmt: skip
     return wf
 
 

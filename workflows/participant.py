@@ -10,7 +10,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep import data
 from qsmprep.bids.derivatives import derivative_path
-from qsmprep.bids.expected import has_magnitude
+from qsmprep.bids.expected import has_grey_matter, has_magnitude
 from qsmprep.bids.masks import NETWORKS, mask_of_t1w
 from qsmprep.bids.model import Plan, Run
 from qsmprep.interfaces.masks import CompareBrain, Leakage, ReferencePriors
@@ -22,7 +22,7 @@ from qsmprep.settings import Settings
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
 from .outputs import init_figures_wf, init_maps_wf, maps_of
 from .recon import init_echoes_wf, init_masks_wf, init_recon_wf
-from .regions import add_regions
+from .regions import add_grey_matter, add_regions
 from .spaces import add_registration_figure, chain, init_template_wf, save_transform
 
 # a stage and the name of its output: a JSON file with numbers on quality
@@ -80,7 +80,9 @@ def init_qsmprep_wf(plan: Plan, settings: Settings) -> Workflow:
 
 
 def _anat_fields(run: Run, settings: Settings) -> tuple[str, ...]:
-    return ANAT_FIELDS if registers(run, settings) else ("image", "brain_mask")
+    if not registers(run, settings):
+        return ("image", "brain_mask")
+    return ANAT_FIELDS if has_grey_matter(run, settings) else tuple(f for f in ANAT_FIELDS if f != "grey_matter")
 
 
 def _init_t1w_wf(run: Run, t1w: Path, settings: Settings) -> Workflow:
@@ -92,7 +94,10 @@ def _init_t1w_wf(run: Run, t1w: Path, settings: Settings) -> Workflow:
     method, mask = settings.skull_strip if settings.skull_strip in NETWORKS else "ants", mask_of_t1w(run, settings)
     method = "given" if mask is not None else method
     normalize = registers(run, settings)
-    wf = init_anat_wf(settings, _anat_name(t1w), method=method, normalize=normalize, external=run.external)
+    wf = init_anat_wf(
+        settings, _anat_name(t1w), method=method, normalize=normalize, external=run.external,
+        tissue="T1w" if has_grey_matter(run, settings) else "",
+    )  # fmt: skip
     wf.inputs.inputnode.image = str(t1w)
     if mask is not None:
         wf.inputs.inputnode.brain_mask = str(mask)
@@ -217,7 +222,8 @@ def _add_own_anatomy(wf: Workflow, run: Run, settings: Settings) -> None:
     """The gradient echo's magnitude in the place of a T1w."""
     anat, recon = wf.get_node("anat"), wf.get_node("recon")
     method = "given" if run.mask is not None else "synthstrip" if run.skull_strip == "synthstrip" else "ants"
-    own = init_anat_wf(settings, "gre_anat", method=method, normalize=registers(run, settings))
+    tissue = "template" if has_grey_matter(run, settings) else ""
+    own = init_anat_wf(settings, "gre_anat", method=method, normalize=registers(run, settings), tissue=tissue)
     wf.connect([
         (wf.get_node("echoes"), own, [("outputnode.reference", "inputnode.image")]),
         (own, anat, [(f"outputnode.{f}", f) for f in _anat_fields(run, settings)]),
@@ -239,6 +245,8 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
     if settings.multi_contrast:
         to_template, from_template, shift = _add_nuclei_stage(wf, run, settings, to_template, from_template)
         numbers.append(shift)
+    if has_grey_matter(run, settings):
+        add_grey_matter(wf, run, settings)
     add_regions(wf, run, settings, from_template)
     template = init_template_wf(run, settings)
     wf.connect([

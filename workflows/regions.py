@@ -13,7 +13,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep import data
 from qsmprep.bids.derivatives import bids_uri, derivative_path, sidecar
-from qsmprep.bids.expected import atlases, has_atlases
+from qsmprep.bids.expected import atlases, has_atlases, has_grey_matter
 from qsmprep.bids.model import ManualRegions, Run, Segmentation
 from qsmprep.interfaces.drawn import DrawnLabels, RaterTable, TakeLabels
 from qsmprep.interfaces.figures import DrawLabels
@@ -23,6 +23,7 @@ from qsmprep.interfaces.space import RefineDentate, Resample, TemplatePositions
 from qsmprep.regions import (
     column_definitions,
     freesurfer_definitions,
+    grey_matter_definitions,
     parse_neighbours,
     rater_definitions,
     texture_definitions,
@@ -43,6 +44,9 @@ class PersonAtlas(data.Atlas):
     stats: tuple[Path, ...] = ()
 
 
+CORTEX = "DK"
+"""The packaged atlas whose cortical regions are held to grey matter."""
+
 # where regions come from: an atlas, or what one person drew for the run
 Source = data.Atlas | ManualRegions
 
@@ -52,7 +56,8 @@ def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node 
 
     Parameters
     ----------
-    wf : has the nodes `echoes`, `recon` and `quality_numbers`, and `coreg` if anything was drawn on the T1w
+    wf : has the nodes `echoes`, `recon` and `quality_numbers`, `coreg` if anything was drawn on the T1w, and
+        `grey_matter` where `has_grey_matter`
     from_template : node whose output `out` are the transforms; None for a run that is not registered
     """
     sources: list[Source] = list(atlases(settings) if has_atlases(run, settings) else ())
@@ -86,9 +91,31 @@ def add_regions(wf: Workflow, run: Run, settings: Settings, from_template: Node 
         on_t1w = [parts[seg_of(source)] for source in sources if isinstance(source, PersonAtlas)]
         from_t1w = (wf.get_node("coreg"), "outputnode.from_t1w")
         _add_places(wf, from_t1w, run.external.t1w, on_t1w, "positions_t1w")
+    if has_grey_matter(run, settings):
+        wf.connect(wf.get_node("grey_matter"), "out_file", parts[CORTEX], "inputnode.grey_matter")
     if not isinstance(sources[0], ManualRegions):
         wf.connect(parts[seg_of(sources[0])], "outputnode.table", wf.get_node("quality_numbers"), "table")
     _add_tables(wf, run, settings, parts, sources)
+
+
+def add_grey_matter(wf: Workflow, run: Run, settings: Settings) -> None:
+    """Bring the grey matter of the node `anat` to the acquired grid (node `grey_matter`), and write it."""
+    carry = Node(Resample(), name="grey_matter", mem_gb=1.0)
+    wf.connect(wf.get_node("anat"), "grey_matter", carry, "in_file")
+    wf.connect(wf.get_node("echoes"), "outputnode.reference", carry, "reference")
+    if run.t1w is not None:
+        wf.connect(wf.get_node("coreg"), "outputnode.from_t1w", carry, "transforms")
+    meta = {"description": "Fraction of grey matter in each voxel", **grey_matter_metadata(run, settings)}
+    save = save_map(run, settings, "save_grey_matter", "probseg", extra={"label": "GM"}, meta=meta)
+    wf.connect(carry, "out_file", save, "in_file")
+
+
+def grey_matter_metadata(run: Run, settings: Settings) -> dict[str, Any]:
+    """How grey matter was found: for the sidecars."""
+    if run.t1w is None:
+        return {"GreyMatter": {"Method": "brightness of the template's T1w, carried over by the registration"}}
+    method = "Atropos (mixture of Gaussians, Markov random field) with the template's tissues as priors"
+    return {"GreyMatter": {"Method": method, "Image": bids_uri(run.t1w, settings)}}
 
 
 def seg_of(source: Source) -> str:
@@ -137,6 +164,9 @@ def _add_tables(
             uris = [bids_uri(path, settings) for path in source.stats]
             told = freesurfer_definitions() | {"FreeSurferStats": uris}
             save.inputs.sidecar = save.inputs.sidecar | told
+    if has_grey_matter(run, settings):
+        save = tables.get_node(f"save_{CORTEX}")
+        save.inputs.sidecar = save.inputs.sidecar | grey_matter_definitions() | grey_matter_metadata(run, settings)
     for seg, regions in parts.items():
         wf.connect(regions, "outputnode.table", tables, f"inputnode.table_{seg}")
         if regions.get_node("refine") is not None:
@@ -176,6 +206,7 @@ def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
     reference, brain_mask, qsm_mask, chi, r2star, noise : on the acquired grid
     from_template : transforms, and `positions`, the place of each voxel in the template [mm]; for an atlas in its space
     from_t1w : transforms; for what was drawn on the T1w
+    grey_matter : fraction in each voxel; for the atlas of the cortex, where `has_grey_matter`
     counted : mask of the voxels that count, and `counted_meta`, where some are left out
 
     Outputs
@@ -185,7 +216,7 @@ def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
     labels : on the acquired grid
     """
     fields = ["reference", "brain_mask", "qsm_mask", "chi", "r2star", "noise", "from_template", "positions", "from_t1w"]
-    inputs = Node(IdentityInterface([*fields, "counted", "counted_meta"]), name="inputnode")
+    inputs = Node(IdentityInterface([*fields, "grey_matter", "counted", "counted_meta"]), name="inputnode")
     seg, wf = seg_of(source), Workflow(name=f"seg_{seg_of(source)}")
     measured = [f for f in ("chi", "r2star") if f in maps_of(run)]
     labels, field = _add_labels(wf, inputs, run, settings, source)
@@ -216,6 +247,8 @@ def init_regions_wf(run: Run, settings: Settings, source: Source) -> Workflow:
     if isinstance(source, PersonAtlas) or is_placed(source, settings):
         table.inputs.atlas = str(source.image)
         wf.connect(inputs, "positions", table, "positions")
+    if seg == CORTEX and has_grey_matter(run, settings):
+        wf.connect(inputs, "grey_matter", table, "grey_matter")
     if labels.name == "refine":
         wf.connect([(labels, table, [("refined", "refined")]), (labels, out, [("meta", "meta")])])
         wf.connect([(labels, save, [("meta", "meta")]) for save in (save_labels, save_texture)])

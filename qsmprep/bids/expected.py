@@ -80,6 +80,7 @@ def _regional(path: Callable[..., str], run: Run, settings: Settings) -> list[st
     """Labels and tables of every segmentation."""
     segs = segmentations(run, settings)
     names = [path("mask", desc="excluded")] if settings.excludes and segs else []
+    names += [path("probseg", label="GM")] if has_grey_matter(run, settings) else []
     for seg in segs:
         names += [path("dseg", seg=seg), path("dseg", ".tsv", seg=seg), path("dseg", ".tsv", seg=seg, desc="stats")]
         names.append(path("dseg", ".tsv", seg=seg, desc="texture"))
@@ -89,6 +90,13 @@ def _regional(path: Callable[..., str], run: Run, settings: Settings) -> list[st
 def has_atlases(run: Run, settings: Settings) -> bool:
     """Whether a run gets the regions of atlases: those in template space need its registration."""
     return settings.atlas_space == "native" or (settings.normalization and has_magnitude(run))
+
+
+def has_grey_matter(run: Run, settings: Settings) -> bool:
+    """Whether cortical regions of the packaged atlas are held to grey matter; FreeSurfer's own parcels already are."""
+    own = run.external.segmentation if run.external else None
+    packaged = settings.atlas is None and has_atlases(run, settings)
+    return packaged and settings.stop_after != "mask" and (own is None or own.name != "aparcaseg")
 
 
 def segmentations(run: Run, settings: Settings) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ class RegionTableInput(RegionsInput):
     atlas = File(exists=True, desc="label image on its own grid, for means over partial volumes")
     positions = File(exists=True, desc="place of each voxel in the atlas' space [mm]")
     refined = traits.Dict(desc="value of a label -> whether its border was found on χ")
+    grey_matter = File(exists=True, desc="fraction of grey matter, for the means of cortical regions")
     freesurfer_stats = InputMultiObject(File(exists=True), desc="FreeSurfer's tables, for volumes and thickness")
 
 
@@ -85,7 +86,7 @@ class RegionTable(StageInterface):
 
     def _run_interface(self, runtime):
         from ..bids.derivatives import write_table
-        from ..regions import AtlasPlace, add_freesurfer, read_labels, region_table
+        from ..regions import AtlasPlace, add_freesurfer, add_grey_matter, cortical_regions, read_labels, region_table
 
         given = self.inputs
         voxel_size, labels = voxel_size_of(given.labels), load(given.labels, "int32")
@@ -93,10 +94,14 @@ class RegionTable(StageInterface):
         place = None
         if given.positions:
             place = AtlasPlace(load(given.atlas, "int32"), affine_of(given.atlas), load(given.positions))
+        mask, counted = load_mask(given.mask), given.counts(labels, voxel_size)
         table = region_table(
-            labels, read_labels(given.lookup), load_mask(given.mask), voxel_size, maps, noise=load(given.noise),
-            counted=given.counts(labels, voxel_size), place=place, refined=given.refined or None,
+            labels, read_labels(given.lookup), mask, voxel_size, maps, noise=load(given.noise),
+            counted=counted, place=place, refined=given.refined or None,
         )  # fmt: skip
+        if given.grey_matter:
+            used, grey = mask if counted is None else mask & counted, load(given.grey_matter)
+            table = add_grey_matter(table, cortical_regions(given.lookup), labels, used, maps["chi"], grey)
         if given.freesurfer_stats:
             table = add_freesurfer(table, given.lookup, [Path(path) for path in given.freesurfer_stats])
         write_table(self._out(runtime, "table", ".tsv"), table)

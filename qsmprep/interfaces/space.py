@@ -217,6 +217,28 @@ class RefineDentate(StageInterface):
         return runtime
 
 
+class GreyMatterInput(InputSpec):
+    in_file = File(exists=True, mandatory=True, desc="T1w, or any image that has the wanted grid")
+    mask = File(exists=True, mandatory=True, desc="its brain mask")
+    from_template = InputMultiObject(File(exists=True), mandatory=True, desc="transforms, template to the image")
+    segment = traits.Bool(True, usedefault=True, desc="False: the template's tissues as they are")
+
+
+class GreyMatter(StageInterface):
+    """Fraction of grey matter in each voxel."""
+
+    input_spec, output_spec = GreyMatterInput, ResampleOutput
+
+    def _run_interface(self, runtime):
+        from ..space.tissue import grey_matter
+
+        given = self.inputs
+        transforms = [Path(path) for path in given.from_template]
+        out = Path(self._out(runtime, "out_file"))
+        grey_matter(Path(given.in_file), Path(given.mask), transforms, out, segment=given.segment)
+        return runtime
+
+
 class TemplatePositionsInput(InputSpec):
     reference = File(exists=True, mandatory=True, desc="image whose grid is the result's")
     template = File(exists=True, mandatory=True, desc="image of the space that the positions are in")

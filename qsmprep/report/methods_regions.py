@@ -56,6 +56,7 @@ def regions_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]],
         parts.append(f"Regions come from the label image {Path(str(given)).name}, given by the user{where}.")
     elif registered:
         parts.append(_PACKAGED)
+        parts += _grey_matter(runs)
     parts += _drawn(runs)
     if settings.get("neighbours"):
         pairs = "; ".join(str(pair).replace("=", " against ") for pair in settings["neighbours"])
@@ -70,6 +71,23 @@ def regions_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]],
     if settings.get("erode_labels"):
         parts.append(f"A rim of {settings['erode_labels']:g} mm of every region was left out.")
     return " ".join(parts)
+
+
+def _grey_matter(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How cortical regions were held to grey matter; FreeSurfer's parcels already are."""
+    held = [run for run in runs if ((run.get("external") or {}).get("segmentation") or {}).get("name") != "aparcaseg"]
+    own = sum(bool(run.get("t1w")) for run in held)
+    ways = [
+        "was found on the T1-weighted image by Atropos [@avants2011], with the template's tissues as priors",
+        "was taken from the template",
+    ]
+    counts = (own, len(held) - own)
+    told = [text + (f" ({n} run{'' if n == 1 else 's'})" if all(counts) else "")
+            for text, n in zip(ways, counts, strict=True) if n]  # fmt: skip
+    if not told:
+        return []
+    return [f"The fraction of grey matter in each voxel {' or '.join(told)}; mean χ of cortical regions is also given "
+            "with the voxels weighted by it."]  # fmt: skip
 
 
 def _drawn(runs: Sequence[Mapping[str, Any]]) -> list[str]:

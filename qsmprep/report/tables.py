@@ -13,6 +13,8 @@ _SIDES = {"L": "L", "R": "R", "n/a": "mid"}
 _COLUMNS = (
     ("chi_mean", "χ", "ppb", 1000.0, 1, "chi_sd"),
     ("chi_median", "χ median", "ppb", 1000.0, 1, ""),
+    ("chi_gm_mean", "χ of grey matter", "ppb", 1000.0, 1, ""),
+    ("gm_fraction", "Grey matter", "%", 100.0, 0, ""),
     ("r2star_mean", "R2*", "1/s", 1.0, 1, "r2star_sd"),
     ("volume_mm3", "Volume", "mm³", 1.0, 0, ""),
     ("coverage", "Coverage", "%", 100.0, 0, ""),

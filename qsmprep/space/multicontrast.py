@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import data
 from ._ants import load_ants, read, register, resampled, save
+from .tissue import template_tissues
 
 WORKING_SIZE = 1.0  # mm
 MARGIN = 6.0  # mm around the nuclei that the crop holds
@@ -57,21 +58,16 @@ def template_chi() -> NDArray[np.float32]:
     from ..phantom.tissue import REGIONS, normal_chi
 
     template: Any = nib.load(data.template("T1w"))
-    brain = np.asanyarray(nib.load(data.template("mask")).dataobj) > 0
     atlas = data.atlas("deepgrey")
     nuclei = np.rint(np.asanyarray(resample_from_to(nib.load(atlas.image), template, order=0).dataobj)).astype(int)
-    t1w = np.asanyarray(template.dataobj).astype(np.float32)
-    bright = t1w[brain]
-    t1w /= np.median(bright[bright > np.percentile(bright, 70)])  # white matter is 1
-    fluid = 1 - np.clip((t1w - 0.53) / 0.10 + 0.5, 0, 1)
-    white = np.clip((t1w - 0.865) / 0.07 + 0.5, 0, 1)
-    chi = 0.010 * fluid + 0.004 * (1 - fluid - white) - 0.020 * white
+    fluid, grey, white = template_tissues()
+    chi = 0.010 * fluid + 0.004 * grey - 0.020 * white
     lookup = pd.read_csv(atlas.labels, sep="\t", keep_default_na=False)
     for index, name in zip(lookup["index"], lookup["name"], strict=True):
         known = _ALIASES.get(name, name)
         if known in REGIONS:
             chi[nuclei == index] = normal_chi(known, AGE) / 1000
-    result: NDArray[np.float32] = np.where(brain, chi, 0).astype(np.float32)
+    result: NDArray[np.float32] = np.where(fluid + grey + white > 0, chi, 0).astype(np.float32)
     return result
 
 

@@ -102,6 +102,16 @@ def test_phase_offset_is_claimed_for_runs_of_which_it_can_be_told_only(text, run
     assert "MCPC-3D-S" not in text(runs=[two])
 
 
+def test_text_tells_how_cortex_was_held_to_grey_matter(text, run_entry):
+    with_t1w, without = run_entry("01"), run_entry("02", t1w=False)
+    assert "by Atropos" in text(runs=[with_t1w]) and "10.1007/s12021-011-9109-y" in text(runs=[with_t1w])
+    assert "was taken from the template; mean" in text(runs=[without]) and "Atropos" not in text(runs=[without])
+    assert "priors (1 run) or was taken from the template (1 run)" in text(runs=[with_t1w, without])
+    own = with_t1w | {"external": {"program": "fMRIPrep", "segmentation": {"name": "aparcaseg"}}}
+    assert "grey matter in each voxel" not in text(runs=[own])
+    assert "grey matter in each voxel" not in text(SETTINGS | {"atlas": "/a.nii.gz"}, runs=[with_t1w])
+
+
 def test_text_tells_where_regions_come_from_and_what_was_left_out(text):
     plain = text()
     assert "looked for around a prior" in plain and "pulvinar" in plain and "10.1093/brain/120.1.141" in plain

@@ -185,6 +185,57 @@ def test_only_an_atlas_that_has_a_prior_is_refined(run):
     assert ("refine", "outputnode", ("meta", "meta")) in edges
 
 
+def links_of(wf):
+    """(source, target, output, input) of every link, with the names below the run or the anatomical image."""
+    from nipype.pipeline.engine.utils import generate_expanded_graph
+
+    flat = generate_expanded_graph(wf._create_flat_graph())
+    return {
+        (source.fullname.split(".", 2)[-1], target.fullname.split(".", 2)[-1], a if isinstance(a, str) else a[0], b)
+        for source, target, told in flat.edges(data=True)
+        for a, b in told["connect"]
+    }
+
+
+def test_grey_matter_comes_from_the_t1w_or_else_from_the_template_and_reaches_the_cortex_alone(run, tmp_path):
+    from qsmprep.bids.expected import expected_outputs
+    from qsmprep.workflows.participant import init_qsmprep_wf
+
+    t1w = tmp_path / "sub-01_T1w.nii"
+    t1w.touch()
+    settings = parse(["/data", "/out", "participant"])
+    for one in (replace(run, t1w=t1w), run):
+        wf = init_qsmprep_wf(Plan((one,)), settings)
+        links = links_of(wf)
+        assert ("grey_matter", "seg_DK.table", "out_file", "grey_matter") in links
+        assert not any(b == "grey_matter" and not target.startswith("seg_DK") for _, target, _, b in links)
+        (found,) = [name for name in wf.list_node_names() if name.startswith(("anat", "sub_01.gre_anat"))
+                    and name.endswith(".grey_matter")]  # fmt: skip
+        assert wf.get_node(found).inputs.segment == (one.t1w is not None)
+        assert (("coreg.rigid", "grey_matter", "inverse", "transforms") in links) == (one.t1w is not None)
+        told = wf.get_node("sub_01.tables.save_DK").inputs.sidecar
+        assert told["chi_gm_mean"]["Units"] == "ppm"
+        assert ("Atropos" in told["GreyMatter"]["Method"]) == (one.t1w is not None)
+        assert "chi_gm_mean" not in wf.get_node("sub_01.tables.save_deepgrey").inputs.sidecar
+        assert sum(name.endswith("_label-GM_probseg.nii.gz") for name in expected_outputs(one, settings)) == 1
+
+
+def test_no_grey_matter_is_looked_for_where_freesurfer_has_parcels_or_the_atlas_is_the_users(run, tmp_path):
+    from qsmprep.bids.expected import has_grey_matter
+    from qsmprep.bids.model import Anatomy, Segmentation
+
+    settings = parse(["/data", "/out", "participant"])
+    t1w = tmp_path / "sub-01_desc-preproc_T1w.nii"
+    for name, expected in (("aparcaseg", False), ("aseg", True)):
+        external = Anatomy("fMRIPrep", tmp_path, t1w, t1w, segmentation=Segmentation(name, t1w))
+        assert has_grey_matter(replace(run, t1w=t1w, external=external), settings) == expected
+    assert has_grey_matter(run, settings)
+    assert not has_grey_matter(run, parse(["/data", "/out", "participant", "--no-normalization"]))
+    assert not has_grey_matter(run, parse(["/data", "/out", "participant", "--stop-after", "mask"]))
+    bare = replace(run, echoes=tuple(replace(echo, magnitude=None, real=None) for echo in run.echoes))
+    assert not has_grey_matter(bare, settings)
+
+
 def test_regions_drawn_on_the_t1w_come_through_the_coregistration(run, tmp_path):
     """The graph of one rater on each image: it holds together, and only what needs it is carried."""
     from nipype.pipeline.engine.utils import generate_expanded_graph

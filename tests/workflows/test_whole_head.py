@@ -227,6 +227,22 @@ def test_motor_cortex_is_compared_with_sensory_cortex(heads):
             assert row["snr"] > 1
 
 
+@pytest.mark.parametrize("subject", ["01", "02"])
+def test_cortical_regions_are_held_to_grey_matter(heads, subject):
+    _, out, _ = heads
+    stem = out / f"sub-{subject}" / "anat" / f"sub-{subject}"
+    grey, brain = load(f"{stem}_label-GM_probseg.nii.gz"), load(f"{stem}_desc-brain_mask.nii.gz") > 0
+    assert grey.min() >= 0 and grey.max() <= 1 and 0.35 < grey[brain].mean() < 0.65
+    table = pd.read_csv(f"{stem}_seg-DK_desc-stats_dseg.tsv", sep="\t").set_index("name")
+    cortex = table[table["gm_fraction"].notna()]
+    assert "putamen" not in cortex.index and len(cortex) == 68 and cortex["gm_fraction"].between(0.4, 1).all()
+    # white matter, which is diamagnetic, weighs less
+    assert (cortex["chi_gm_mean"] > cortex["chi_mean"]).mean() > 0.8
+    told = json.loads(Path(f"{stem}_seg-DK_desc-stats_dseg.json").read_text())
+    assert {"chi_gm_mean", "gm_fraction"} <= set(told)
+    assert ("Atropos" in told["GreyMatter"]["Method"]) == (subject == "01")
+
+
 def test_reports_are_self_contained(heads):
     _, out, _ = heads
     for name in ("sub-01.html", "sub-02.html", "index.html"):
