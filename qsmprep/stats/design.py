@@ -53,8 +53,9 @@ class DesignMatrix:
     def grid(self) -> pd.DataFrame:
         """One row per combination of levels, with the mean of each number (the reference grid of adjusted means)."""
         names = list(self.factors)
-        cells = pd.MultiIndex.from_product([self.factors[n] for n in names], names=names).to_frame(index=False)
-        cells = cells if names else pd.DataFrame(index=[0])
+        cells = pd.DataFrame(index=[0])
+        if names:
+            cells = pd.MultiIndex.from_product([self.factors[n] for n in names], names=names).to_frame(index=False)
         for name in names:
             cells[name] = pd.Categorical(cells[name], self.factors[name])
         return cells.assign(**{name: self.people[name].mean() for name in self.numbers})
