@@ -68,6 +68,12 @@ def echo_times(echoes: int, b0: float) -> tuple[float, ...]:
     help="Groups. AD, MCI, PD, PDTD, ALS, preHD, HD, FTD, PPA, VaD, WD and 'patient' (mixed parkinsonism) have the "
     "iron of that disease; any other name means healthy.",
 )
+@click.option(
+    "--cohort",
+    metavar="STUDY",
+    help="Simulate the regional numbers of a published study (AD, PD, HD, WD, ...; a wrong name lists all) instead of "
+    "images, with its groups and their sizes unless --participants is given. Of the other options only --seed counts.",
+)
 @click.option("--participants", default=1, show_default=True, metavar="N", help="Participants in each group.")
 @click.option("--sessions", default=1, show_default=True, metavar="N", help="Sessions of each, a year apart.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same dataset.")
@@ -123,6 +129,9 @@ def command(out_dir: Path, **given: Any) -> None:
     it again with the same options to go on where it stopped. --groups, --te and the voxel sizes take several values,
     with spaces or commas between them, so OUT_DIR comes first.
     """
+    if given["cohort"]:
+        _cohort(out_dir, given["cohort"], given["seed"], given["participants"])
+        return
     from ..phantom import Options, write_dataset
 
     te = _numbers(given["te"], "--te") if given["te"] else echo_times(given["echoes"], given["b0"])
@@ -143,6 +152,19 @@ def command(out_dir: Path, **given: Any) -> None:
     )
     write_dataset(out_dir, options, nprocs=given["nprocs"], report=click.echo)
     click.echo(f"{out_dir}: {options.participants * len(options.groups)} participants; truth in derivatives/phantom")
+
+
+def _cohort(out_dir: Path, name: str, seed: int, participants: int) -> None:
+    """Write a simulated cohort and tell what to call next."""
+    from ..phantom.cohort_files import write_cohort
+    from ..phantom.studies import study_named
+
+    source = click.get_current_context().get_parameter_source("participants")
+    size = participants if source == click.core.ParameterSource.COMMANDLINE else None
+    cohort = write_cohort(out_dir, study_named(name), seed=seed, participants=size)
+    counts = cohort.people["group"].value_counts(sort=False)
+    click.echo(f"{out_dir}: {', '.join(f'{group} {n}' for group, n in counts.items())}; {cohort.study.reference}")
+    click.echo(f"Next: qsmprep {out_dir} {out_dir}/derivatives/qsmprep group")
 
 
 def main() -> None:
