@@ -70,11 +70,18 @@ def write_cohort(out_dir: str | Path, study: Study, *, seed: int = 0, participan
 
 def _write_dataset(out_dir: Path, cohort: Cohort) -> None:
     study = cohort.study
-    generated = {"Name": "qsmprep-phantom", "Version": __version__, "Description": "Simulated; no person was scanned"}
+    generated = {
+        "Name": "qsmprep-phantom",
+        "Version": __version__,
+        "Description": "Simulated by qsmprep-phantom; no person was scanned",
+    }
     common = {"BIDSVersion": BIDS_VERSION, "GeneratedBy": [generated], "License": "CC0-1.0"}
     name = f"Simulated cohort: {study.title}"
     write_json(out_dir / "dataset_description.json", {"Name": name, "DatasetType": "raw", **common})
-    derivative = {"Name": name, "DatasetType": "derivative", **common, "DatasetLinks": {"raw": "../.."}}
+    # the group level takes only its own program's output
+    as_program = {**generated, "Name": "qsmprep"}
+    derivative = {"Name": name, "DatasetType": "derivative", **common, "GeneratedBy": [as_program]}
+    derivative["DatasetLinks"] = {"raw": "../.."}
     write_json(out_dir / "derivatives" / "qsmprep" / "dataset_description.json", derivative)
     text = README.format(title=study.title, name=study.name, reference=study.reference)
     atomic_write_text(out_dir / "README.md", text)
