@@ -80,7 +80,7 @@ def _write_dataset(out_dir: Path, cohort: Cohort) -> None:
     write_json(out_dir / "dataset_description.json", {"Name": name, "DatasetType": "raw", **common})
     # the group level takes only its own program's output
     as_program = {**generated, "Name": "qsmprep"}
-    derivative = {"Name": name, "DatasetType": "derivative", **common, "GeneratedBy": [as_program]}
+    derivative: dict[str, Any] = {"Name": name, "DatasetType": "derivative", **common, "GeneratedBy": [as_program]}
     derivative["DatasetLinks"] = {"raw": "../.."}
     write_json(out_dir / "derivatives" / "qsmprep" / "dataset_description.json", derivative)
     text = README.format(title=study.title, name=study.name, reference=study.reference)
