@@ -28,12 +28,14 @@ FAMILY_COLUMNS = {"contrast": ("measure", "test", "contrast"), "test": ("measure
 class Task:
     """One analysis: its names among `design.TESTS`, the table it goes to, and what computes it.
 
-    `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`.
+    `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`. `tests`
+    is false where that has no p-values, so that a second reference has nothing to confirm.
     """
 
     names: tuple[str, ...]
     table: str
     compute: Callable[[Sample, Design, Ledger], pd.DataFrame]
+    tests: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
         moved = referenced(sample, offsets.reindex(sample.people.index))
         both = [
             agreement(tables[key], table, design.alpha).assign(table=key)
-            for key, table in _tests(moved, design, Ledger()).items()
+            for key, table in _tests(moved, design, Ledger(), again=True).items()
             if {"estimate", "effect", "p", "p_corrected"} <= set(table.columns)
         ]
         if both:
@@ -76,8 +78,8 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
     return Results(tables, sample, design, second[0] if second else "")
 
 
-def _tests(sample: Sample, design: Design, ledger: Ledger) -> dict[str, pd.DataFrame]:
-    """Tables of all tasks, corrected over the family."""
+def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) -> dict[str, pd.DataFrame]:
+    """Tables of all tasks, corrected over the family; `again` for those alone that a second reference can confirm."""
     import numpy as np
     import pandas as pd
 
@@ -85,8 +87,10 @@ def _tests(sample: Sample, design: Design, ledger: Ledger) -> dict[str, pd.DataF
     from qsmprep.stats.correct import correct
 
     parts: dict[str, list[pd.DataFrame]] = {}
-    for task in TASKS if sample.tables else ():
-        if not any(design.asks(name) for name in task.names):
+    for task in TASKS:
+        if not any(design.asks(name) for name in task.names) or (again and not task.tests):
+            continue
+        if not (sample.tables or sample.repeats):
             continue
         try:
             table = task.compute(sample, design, ledger)

@@ -35,7 +35,7 @@ def many_groups(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
 
     from qsmprep.stats import compare
 
-    if len(sample.groups) < 3:
+    if len(sample.groups) < 3 or not sample.tables:
         return pd.DataFrame()
     tests = [test for test in ("anova", "welch_anova", "kruskal") if design.asks(test)]
     here = sample.at_baseline()

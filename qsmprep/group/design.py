@@ -21,7 +21,7 @@ FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
-TESTS = ("welch", "mannwhitney", "anova", "welch_anova", "kruskal", "glm", "roc", "paired")
+TESTS = ("welch", "mannwhitney", "anova", "welch_anova", "kruskal", "glm", "roc", "cutoff", "paired", "reliability")
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
 _SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")
 
@@ -50,7 +50,10 @@ class Design:
     regions : names, segmentations, `seg.name` or `seg.name.L`; () for those of the panel, else all
     hemispheres : "separate", or "mean" of left and right
     statistics : columns of the regional tables
-    raters : two or more segmentations, or runs, whose agreement is asked for
+    repeats : what sets repeated measurements of a person apart whose agreement is asked for: "session", "run",
+        "acquisition", ..., or "raters"; "" for none
+    raters : segmentations of two raters or more
+    prevalence : share of patients where the diagnosis is to be used, for predictive values; 0 for that of the sample
     tests : which analyses; () for all that the design allows
     correction, family, alpha : for multiple comparisons, over the regions of one contrast, one test, or all
     sensitivity : second reference: brain, csf, wm (from the sidecars of χ), a region, "auto" or "none"
@@ -78,7 +81,9 @@ class Design:
     regions: tuple[str, ...] = ()
     hemispheres: str = "separate"
     statistics: tuple[str, ...] = ("chi_median",)
+    repeats: str = ""
     raters: tuple[str, ...] = ()
+    prevalence: float = 0.0
     tests: tuple[str, ...] = ()
     correction: str = "fdr_bh"
     family: str = "contrast"
@@ -102,6 +107,9 @@ class Design:
             check_choice(f"{self.source}: tests", test, TESTS)
         check_range(f"{self.source}: alpha", self.alpha, 1e-6, 0.5)
         check_range(f"{self.source}: outlier_z", self.outlier_z, 1, 100)
+        check_range(f"{self.source}: prevalence", self.prevalence, 0, 1)
+        if self.repeats == "raters" and len(self.raters) < 2:
+            raise UsageError(f"{self.source}: repeats is raters: name two segmentations or more under raters.")
         if not self.statistics:
             raise UsageError(f"{self.source}: statistics is empty; name at least one, such as chi_median.")
         if self.order and self.reference and self.reference not in self.order:

@@ -13,6 +13,8 @@ from qsmprep.group.sample import Sample
 if TYPE_CHECKING:
     import pandas as pd
 
+BOOTSTRAPS = 200  # resamples for the interval of a cut-off
+
 
 def roc(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     """Area under the curve of every region, and of every marker, in every contrast; then pairs of measures.
@@ -25,7 +27,9 @@ def roc(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     from qsmprep.stats.roc import auc, compare_paired
 
     here = sample.at_baseline()
-    tables = []
+    tables: list[pd.DataFrame] = []
+    if not here.tables:
+        return pd.DataFrame()
     for contrast in contrasts_of(here, design, ledger):
         sides = (contrast.sides, contrast.first, contrast.second)
         told = f"{contrast.first} vs {contrast.second}"
@@ -39,6 +43,29 @@ def roc(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
         for table in tables:  # contrasts have one name in all tables
             table["contrast"] = table["contrast"].str.replace(told, contrast.name, regex=False)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def cutoff(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
+    """Youden's cut-off of every region and marker in every contrast, and what a diagnosis by it is worth."""
+    import pandas as pd
+
+    from qsmprep.stats.cutoff import youden
+
+    here = sample.at_baseline()
+    tables = dict(here.tables)
+    if design.markers:
+        tables["marker"] = here.people[list(design.markers)]
+    found = []
+    for contrast in contrasts_of(here, design, ledger):
+        told = f"{contrast.first} vs {contrast.second}"
+        for measure, table in tables.items():
+            rows = youden(
+                table, contrast.sides, contrast.first, contrast.second,
+                prevalence=design.prevalence or None, bootstraps=BOOTSTRAPS,
+            )  # fmt: skip
+            named = rows["contrast"].str.replace(told, contrast.name, regex=False)
+            found.append(rows.assign(measure=measure, contrast=named))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _others(sample: Sample, design: Design) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -18,6 +18,8 @@ def paired(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
 
     from qsmprep.stats import compare
 
+    if not sample.tables:
+        return pd.DataFrame()
     sessions = sorted(set(sample.people.index.get_level_values("session")))
     wanted = design.baseline.removeprefix("ses-")
     base = wanted if wanted in sessions else sessions[0]

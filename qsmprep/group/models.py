@@ -35,6 +35,8 @@ def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
 
     here = sample.at_baseline()
     formula = formula_of(here, design)
+    if not here.tables:
+        return pd.DataFrame()
     if not formula:
         raise InputError("there are no groups, covariates or formula to model.")
     people = model_people(here, design)
@@ -63,7 +65,7 @@ def adjusted_means(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFra
 
     here = sample.at_baseline()
     formula = formula_of(here, design)
-    if not formula or not design.groups:
+    if not formula or not design.groups or not here.tables:
         return pd.DataFrame()
     model = _matrix(formula, model_people(here, design), design.groups, Ledger())
     column = _group_factor(model, design)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Sample:
     units : statistic -> unit
     baseline : whether an observation is the visit that persons are compared at; one a person
     groups : names in order, the reference first
+    repeats : statistic -> (measurements, regions), index (participant_id, repeat)
     """
 
     people: pd.DataFrame
@@ -46,6 +47,7 @@ class Sample:
     units: Mapping[str, str]
     baseline: pd.Series
     groups: tuple[str, ...]
+    repeats: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def at_baseline(self) -> Sample:
         """The observations that persons are compared at, indexed by participant_id."""
@@ -76,8 +78,9 @@ def make_sample(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, le
     known_units = _units(runs)
     for statistic in design.statistics:
         columns = {label: f"{label}.{statistic}" for label in regions if f"{label}.{statistic}" in table}
-        if not columns:
+        if not columns and regions:
             ledger.note(f"statistics: no regional table has a column {statistic!r}; left out.{_near(statistic, table)}")
+        if not columns:
             continue
         found = table.loc[keep, list(columns.values())].set_axis(list(columns), axis=1).astype(float)
         found = _without_unrefined(found, table.loc[keep], statistic, ledger)
@@ -89,7 +92,14 @@ def make_sample(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, le
     if design.hemispheres == "mean":
         values = {name: _mean_of_sides(one) for name, one in values.items()}
     groups = _groups(people, design, ledger)
-    sample = Sample(people, values, units, _baseline(people, design, ledger), groups)
+    repeats = {}
+    for statistic in design.statistics:
+        measured = _repeats(table.loc[keep], statistic, regions, design, ledger)
+        if measured is not None:
+            ppm = known_units.get(statistic, "ppm" if _moves(statistic) else "") == "ppm"
+            repeats[statistic] = PPB * measured if ppm else measured
+            units.setdefault(statistic, "ppb" if ppm else known_units.get(statistic, ""))
+    sample = Sample(people, values, units, _baseline(people, design, ledger), groups, repeats)
     return _outliers(sample, design, ledger), design
 
 
@@ -246,6 +256,33 @@ def _average_runs(
     return people.groupby(keys, sort=True).first(), averaged
 
 
+def _repeats(
+    table: pd.DataFrame, statistic: str, regions: list[str], design: Design, ledger: Ledger
+) -> pd.DataFrame | None:
+    """Measurements of the same person that are to agree, by session, run, acquisition or by who drew the regions."""
+    import pandas as pd
+
+    if not design.repeats:
+        return None
+    if design.repeats == "raters":
+        parts = []
+        for rater in design.raters:
+            columns = [c for c in table if c.startswith(f"{rater}.") and c.endswith(f".{statistic}")]
+            if not columns:
+                ledger.note(f"{design.source}: raters: there is no segmentation {rater!r} in the tables.")
+            named = table[columns].set_axis([c.split(".", 1)[1].rpartition(".")[0] for c in columns], axis=1)
+            parts.append(named.assign(participant_id=table["participant_id"], repeat=rater))
+        found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"participant_id": [], "repeat": []})
+    elif design.repeats in table:
+        columns = [f"{label}.{statistic}" for label in regions if f"{label}.{statistic}" in table]
+        found = table[columns].rename(columns=lambda c: c.removesuffix(f".{statistic}"))
+        found = found.assign(participant_id=table["participant_id"], repeat=table[design.repeats])
+    else:
+        ledger.note(f"{design.source}: repeats: there is nothing called {design.repeats!r} that sets runs apart.")
+        return None
+    return found.groupby(["participant_id", "repeat"]).mean()
+
+
 def _mean_of_sides(values: pd.DataFrame) -> pd.DataFrame:
     """Mean of left and right (missing where one is); regions without sides stay."""
     import pandas as pd
@@ -365,7 +402,7 @@ def referenced(sample: Sample, offsets: pd.Series) -> Sample:
     Statistics that do not move with the reference (differences, spread, R2*, volume) are left out.
     """
     values = {name: table.sub(offsets, axis=0) for name, table in sample.tables.items() if _moves(name)}
-    return replace(sample, tables=values)
+    return replace(sample, tables=values, repeats={})
 
 
 def _near(statistic: str, table: pd.DataFrame) -> str:

@@ -77,7 +77,7 @@ def _by_visit(wide: pd.DataFrame, shifts: list[float]) -> pd.Series:
 
 
 def agreement(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """Both references side by side: a row a test of `first`.
+    """Both references side by side: a row a test of `first` that has a p-value.
 
     `agrees` is yes where sign and verdict (corrected p below `alpha` or not) are the same under both, else no; n/a
     where one has no number.
@@ -88,10 +88,11 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> pd.Dat
     """
     numbers = ["estimate", "effect", "p", "p_corrected"]
     keys = list(KEYS)
-    joined = first[[*keys, *numbers]].merge(second[[*keys, *numbers]], on=keys, how="left", suffixes=("", "_second"))
+    tested = first[first["p"].notna()]
+    joined = tested[[*keys, *numbers]].merge(second[[*keys, *numbers]], on=keys, how="left", suffixes=("", "_second"))
     same_verdict = (joined["p_corrected"] < alpha) == (joined["p_corrected_second"] < alpha)
     sign, sign_second = (joined[f"estimate{end}"].fillna(joined[f"effect{end}"]) for end in ("", "_second"))
     same_sign = sign.isna() | sign_second.isna() | (sign * sign_second >= 0)
-    known = joined["p"].notna() & joined["p_second"].notna()
+    known = joined["p_second"].notna()
     agrees = (same_verdict & same_sign).map({True: "yes", False: "no"})
     return joined.assign(agrees=agrees.where(known, "n/a"))

@@ -269,3 +269,35 @@ def test_levels_of_a_subtype_have_a_model_of_their_own(dataset, rng, tmp_path):
     run_group(dataset.settings(model=model))
     found = table(dataset, "models").set_index("contrast")["n"]
     assert found["PD - HC"].unique().tolist() == [45] and found["TD - AR"].unique().tolist() == [30]
+
+
+def test_raters_and_repeated_scans_are_compared(dataset, rng, tmp_path):
+    for i in range(12):
+        true = rng.normal(100, 20)
+        for run in ("1", "2"):
+            name = f"sub-{i:02d}_run-{run}"
+            for rater, bias in (("manualAB", 0), ("manualCD", 10)):
+                dataset.stats(name, [("SN", "L", (true + bias + rng.normal(0, 2)) / 1000)], seg=rater)
+    model = tmp_path / "design.toml"
+    model.write_text('repeats = "raters"\nraters = ["manualAB", "manualCD"]\nstatistics = ["chi_mean"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "reliability").set_index("test")["estimate"]
+    assert found["bias"] == pytest.approx(-10, abs=2.5)
+    assert found["ICC(2,1)"] < found["ICC(3,1)"] and found["ICC(3,1)"] > 0.95
+    model.write_text('repeats = "run"\nstatistics = ["chi_mean"]\nregions = ["manualAB.SN"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "reliability").set_index("test")["estimate"]
+    assert found["bias"] == pytest.approx(0, abs=2.5) and found["ICC(2,1)"] > 0.95
+
+
+def test_cutoffs_tell_what_a_diagnosis_is_worth(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 30, "PD": 30}, REGIONS, rng, shift={("PD", "deepgrey.SNr"): 60})
+    write_participants(dataset, people)
+    model = tmp_path / "design.toml"
+    model.write_text('tests = ["cutoff"]\nregions = ["SNr"]\nprevalence = 0.02\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "cutoffs").set_index(["region", "test"])
+    assert found.loc[("deepgrey.SNr.L", "Youden cut-off"), "estimate"] == pytest.approx(140, abs=20)
+    assert found.loc[("deepgrey.SNr.L", "sensitivity"), "estimate"] > 0.75
+    assert found["prevalence"].dropna().unique().tolist() == [0.02]
+    assert found.loc[("deepgrey.SNr.L", "NPV"), "estimate"] > 0.99  # nearly all have no disease
