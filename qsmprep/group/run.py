@@ -14,6 +14,7 @@ from qsmprep.group.analyses import run_analyses, write_results
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
+from qsmprep.group.writeup import write_paper
 from qsmprep.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def run_group(settings: Settings) -> Path:
         for path in write_results(folder, results):
             logger.info("%s", path)
         design = results.design
+        write_paper(folder, results.tables, design, results.second_reference)
     write_json(folder / "design.json", design_facts(design, panel) | {"notes": people.ledger.notes})
     write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
     for note in people.ledger.notes:
