@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 Interval = tuple[Array, Array, Array]
 
 
-def _root(falling: Callable[[Array], Array], low: Array, high: Array) -> Array:
+def root(falling: Callable[[Array], Array], low: Array, high: Array) -> Array:
     """Where functions that fall from positive to negative between `low` and `high` are 0; an end where they do not."""
     for _ in range(60):
         middle = (low + high) / 2
@@ -34,7 +34,7 @@ def noncentral_t_limits(t: ArrayLike, df: ArrayLike, level: float = 0.95) -> tup
     reach = 12 * np.sqrt(1 + size**2 / (2 * np.maximum(degrees, 1))) + 3
 
     def limit(tail: float) -> Array:
-        return _root(lambda nc: stats.nct.cdf(size, degrees, nc) - tail, np.maximum(size - reach, -8), size + reach)
+        return root(lambda nc: stats.nct.cdf(size, degrees, nc) - tail, np.maximum(size - reach, -8), size + reach)
 
     low, high = limit((1 + level) / 2), limit((1 - level) / 2)
     usable, mirror = np.isfinite(statistic) & (degrees > 0), statistic < 0
@@ -52,7 +52,7 @@ def noncentral_f_limits(f: ArrayLike, df1: ArrayLike, df2: ArrayLike, level: flo
     reach = nc + 12 * np.sqrt(2 * above + 4 * nc + 2 * nc**2 / below) + 30
 
     def limit(tail: float) -> Array:
-        found = _root(lambda nc: stats.ncf.cdf(statistic, above, below, nc) - tail, np.zeros_like(nc), reach)
+        found = root(lambda nc: stats.ncf.cdf(statistic, above, below, nc) - tail, np.zeros_like(nc), reach)
         return np.where(stats.f.cdf(statistic, above, below) < tail, 0, found)
 
     usable = np.isfinite(statistic) & (above > 0) & (below > 0)
@@ -114,8 +114,8 @@ def rank_biserial(u: ArrayLike, n1: ArrayLike, n2: ArrayLike, level: float = 0.9
             return np.asarray(z * np.sqrt(variance))
 
         usable = np.isfinite(area)
-        low = _root(lambda a: area - a - reach(a), np.zeros_like(area), area)
-        high = _root(lambda a: area - a + reach(a), area, np.ones_like(area))
+        low = root(lambda a: area - a - reach(a), np.zeros_like(area), area)
+        high = root(lambda a: area - a + reach(a), area, np.ones_like(area))
     return 2 * area - 1, np.where(usable, 2 * low - 1, np.nan), np.where(usable, 2 * high - 1, np.nan)
 
 
@@ -139,7 +139,7 @@ def rank_biserial_paired(positive: ArrayLike, n: ArrayLike, level: float = 0.95)
     return r, np.tanh(z - reach), np.tanh(z + reach)
 
 
-def fisher_limits(r: ArrayLike, df: ArrayLike, level: float = 0.95, factor: float = 1.0) -> tuple[Array, Array]:
+def fisher_limits(r: ArrayLike, df: ArrayLike, level: float = 0.95, factor: ArrayLike = 1.0) -> tuple[Array, Array]:
     """Limits of a correlation by Fisher's z (Fisher 1921), inside -1 to 1.
 
     Parameters
@@ -149,9 +149,9 @@ def fisher_limits(r: ArrayLike, df: ArrayLike, level: float = 0.95, factor: floa
     factor
         1 for Pearson's r; for Spearman's see `scores`.
     """
-    value, degrees = _floats(r, df)
+    value, degrees, wide = _floats(r, df, factor)
     with np.errstate(all="ignore"):
-        reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(factor / np.where(degrees > 1, degrees - 1, np.nan))
+        reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(wide / np.where(degrees > 1, degrees - 1, np.nan))
         z = np.arctanh(value)
         return np.tanh(z - reach), np.tanh(z + reach)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,40 +11,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from . import effects
-from ._frames import aligned, frame
+from ._frames import frame
+from ._solve import Fit, fits, level_counts, not_answered
 from .contrasts import Contrast, contrast, level_mean, term_contrast
 from .design import DesignMatrix
 
 Array = NDArray[np.float64]
 ERRORS = ("hc3", "classical")
-_TOLERANCE = 1e-7
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Regions with the same people: the solution by the pseudo-inverse, so that collinear columns do no harm.
-
-    `inverse` is X+ (columns x n), `space` = X+ X tells which contrasts the data can answer.
-    """
-
-    regions: list[int]
-    matrix: Array
-    inverse: Array
-    space: Array
-    leverage: Array
-    beta: Array
-    residual: Array
-    df: int
-    note: str
-
-    def covariance(self, k: int, errors: str) -> Array:
-        """Covariance of the coefficients of the k-th of these regions (HC3: Long & Ervin 2000,
-        doi:10.1080/00031305.2000.10474549)."""
-        e = self.residual[:, k]
-        if errors == "classical":
-            return np.asarray(self.inverse @ self.inverse.T * (e @ e / self.df))
-        weighted = self.inverse * (e / (1 - self.leverage))
-        return np.asarray(weighted @ weighted.T)
 
 
 def fit_glm(
@@ -92,7 +64,7 @@ def fit_glm(
     tests: list[tuple[Contrast, list[int]]] = [(one, []) for one in parsed if one.kind == "term"]
     tests += [(term_contrast(name, design), _above(name, terms, design)) for name in (design.terms if terms else ())]
     records = []
-    for fit in _fits(values, design):
+    for fit in fits(values, design):
         for k, region in enumerate(fit.regions):
             found = [_t_test(fit, k, one, design, errors) for one in asked]
             found += [_f_test(fit, k, one, design, errors, above) for one, above in tests]
@@ -118,42 +90,12 @@ def adjusted_means(
     means = [level_mean(factor, name, design) for name in design.factors[factor]]
     records = [
         (region, i, _t_test(fit, k, one, design, errors) | {"test": "adjusted mean"})
-        for fit in _fits(values, design)
+        for fit in fits(values, design)
         for k, region in enumerate(fit.regions)
         for i, one in enumerate(means)
     ]
     records.sort(key=lambda record: record[:2])
     return _with_intervals(frame([{"region": values.columns[r], **record} for r, _, record in records]), level)
-
-
-def _fits(values: pd.DataFrame, design: DesignMatrix) -> Iterator[_Fit]:
-    """One solution for all regions that miss the same people."""
-    if not (values.index.is_unique or values.index.equals(design.matrix.index)):
-        raise ValueError("rows of values and design cannot be matched: an observation occurs more than once")
-    joined = values.index[values.index.isin(design.matrix.index)]
-    data = values.loc[joined].to_numpy(float)
-    matrix = aligned(values.loc[joined], design.matrix).to_numpy(float)
-    known = np.isfinite(data)
-    patterns: dict[bytes, list[int]] = {}
-    for j in range(data.shape[1]):
-        patterns.setdefault(known[:, j].tobytes(), []).append(j)
-    for regions in patterns.values():
-        rows = known[:, regions[0]]
-        yield _solve(matrix[rows], data[np.ix_(rows, regions)], regions, design)
-
-
-def _solve(matrix: Array, data: Array, regions: list[int], design: DesignMatrix) -> _Fit:
-    norm = np.linalg.norm(matrix, axis=0)
-    norm[norm == 0] = 1
-    left, size, right = np.linalg.svd(matrix / norm, full_matrices=False)
-    kept = size > _TOLERANCE * size.max(initial=0)
-    inverse = (right[kept].T / size[kept]) @ left[:, kept].T / norm[:, None]
-    rank = int(kept.sum())
-    df = len(data) - rank
-    note = "" if df > 0 else f"only {len(data)} people for {rank} coefficients"
-    beta = inverse @ data
-    leverage = np.einsum("ij,ji->i", matrix, inverse)
-    return _Fit(regions, matrix, inverse, inverse @ matrix, leverage, beta, data - matrix @ beta, df, note)
 
 
 def _above(name: str, kind: str, design: DesignMatrix) -> list[int]:
@@ -164,19 +106,19 @@ def _above(name: str, kind: str, design: DesignMatrix) -> list[int]:
     return [c for other, columns in design.terms.items() if parts < set(other.split(":")) for c in columns]
 
 
-def _head(fit: _Fit, k: int, one: Contrast, design: DesignMatrix, errors: str) -> dict[str, Any]:
+def _head(fit: Fit, k: int, one: Contrast, design: DesignMatrix, errors: str) -> dict[str, Any]:
     """What a row holds before anything is computed, with the note if nothing can be."""
     head: dict[str, Any] = {"contrast": one.name, "n": len(fit.residual)}
     head["test"] = f"GLM {'F' if one.kind == 'term' else 't'}{' (HC3)' if errors == 'hc3' else ''}"
     if one.factor:
-        head["n_groups"] = _counts(fit, one.factor, design)
-    note = fit.note or _not_answered(fit, one, design) or ("constant" if _constant(fit, k) else "")
+        head["n_groups"] = level_counts(fit, one.factor, design)
+    note = fit.note or not_answered(fit, one, design) or ("constant" if _constant(fit, k) else "")
     if not note and errors == "hc3" and fit.leverage.max() > 1 - 1e-9:
         note = "one person alone decides a coefficient, which HC3 errors cannot handle"
     return head | {"note": note}
 
 
-def _t_test(fit: _Fit, k: int, one: Contrast, design: DesignMatrix, errors: str) -> dict[str, Any]:
+def _t_test(fit: Fit, k: int, one: Contrast, design: DesignMatrix, errors: str) -> dict[str, Any]:
     """One region's test of one contrast, without intervals."""
     head = _head(fit, k, one, design, errors)
     if head["note"]:
@@ -195,7 +137,7 @@ def _t_test(fit: _Fit, k: int, one: Contrast, design: DesignMatrix, errors: str)
     return head | found
 
 
-def _f_test(fit: _Fit, k: int, one: Contrast, design: DesignMatrix, errors: str, above: list[int]) -> dict[str, Any]:
+def _f_test(fit: Fit, k: int, one: Contrast, design: DesignMatrix, errors: str, above: list[int]) -> dict[str, Any]:
     """One region's test of one term, without interval. Of type II it is the part of the term's coefficients that does
     not go with those of the terms above it."""
     head = _head(fit, k, one, design, errors)
@@ -231,31 +173,8 @@ def _with_intervals(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     return out
 
 
-def _counts(fit: _Fit, factor: str, design: DesignMatrix) -> str:
-    """Text of the people of each level: their rows are told by the columns of the factor."""
-    levels = design.factors[factor]
-    own = list(design.terms.get(factor, ()))
-    if len(own) != len(levels) - 1:
-        return ""
-    coded = np.vstack([np.eye(len(own)), -np.ones(len(own))])
-    numbers = [(np.abs(fit.matrix[:, own] - row).max(axis=1) < 0.5).sum() for row in coded]
-    return ", ".join(f"{name} {number}" for name, number in zip(levels, numbers, strict=True))
-
-
-def _constant(fit: _Fit, k: int) -> bool:
+def _constant(fit: Fit, k: int) -> bool:
     """Whether nothing is left over for an error: constant, or a combination of the columns."""
     e = fit.residual[:, k]
     scale = np.abs(fit.matrix @ fit.beta[:, k]).max(initial=0)
     return bool(np.abs(e).max(initial=0) <= 1e-10 * max(scale, 1e-300))
-
-
-def _not_answered(fit: _Fit, one: Contrast, design: DesignMatrix) -> str:
-    """Why these people cannot answer a contrast, "" if they can: its part outside the space of their rows."""
-    outside = one.vector - one.vector @ fit.space
-    if np.abs(outside).max(initial=0) < 1e-6 * max(np.abs(one.vector).max(initial=0), 1e-300):
-        return ""
-    columns = design.matrix.columns[np.abs(outside).max(axis=0) > 1e-6]
-    names = dict.fromkeys(str(c).partition("[")[0] for c in columns if c != "Intercept")
-    if len(names) > 1:
-        return f"cannot be told apart: {', '.join(names)} are collinear"
-    return f"no data: a level or cell of {next(iter(names))} is empty or constant"
