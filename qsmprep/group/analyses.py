@@ -28,8 +28,8 @@ FAMILY_COLUMNS = {"contrast": ("measure", "test", "contrast"), "test": ("measure
 class Task:
     """One analysis: its names among `design.TESTS`, the table it goes to, and what computes it.
 
-    `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`. `tests`
-    is false where that has no p-values, so that a second reference has nothing to confirm.
+    `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`.
+    `tests` is false where that has no p-values, so that a second reference has nothing to confirm.
     """
 
     names: tuple[str, ...]

@@ -21,10 +21,11 @@ def reliability(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
 
     tables = []
     for measure, values in sample.repeats.items():
-        who, repeat = (values.index.get_level_values(name).to_series(index=values.index) for name in values.index.names)
+        index = values.index
+        who, repeat = (index.get_level_values(name).to_series(index=index) for name in ("participant_id", "repeat"))
         tables.append(of.icc(values, who, repeat).assign(measure=measure))
         tables.append(of.within_subject(values, who).assign(measure=measure))
         for a, b in itertools.combinations(sorted(set(repeat)), 2):
-            first, second = (values.xs(name, level="repeat") for name in (a, b))
+            first, second = (values[(repeat == name).to_numpy()].droplevel("repeat") for name in (a, b))
             tables.append(of.bland_altman(first, second, names=(str(a), str(b))).assign(measure=measure))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -267,7 +267,8 @@ def _repeats(
     if design.repeats == "raters":
         parts = []
         for rater in design.raters:
-            columns = [c for c in table if c.startswith(f"{rater}.") and c.endswith(f".{statistic}")]
+            known = [str(column) for column in table]
+            columns = [c for c in known if c.startswith(f"{rater}.") and c.endswith(f".{statistic}")]
             if not columns:
                 ledger.note(f"{design.source}: raters: there is no segmentation {rater!r} in the tables.")
             named = table[columns].set_axis([c.split(".", 1)[1].rpartition(".")[0] for c in columns], axis=1)
