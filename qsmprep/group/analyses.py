@@ -13,6 +13,7 @@ from qsmprep.errors import InputError
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.design import Design
 from qsmprep.group.dictionary import describe
+from qsmprep.group.harmonize import harmonised
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample, make_sample, referenced
 from qsmprep.group.sensitivity import agreement, second_reference
@@ -87,6 +88,9 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
     from qsmprep.stats.correct import correct
 
     parts: dict[str, list[pd.DataFrame]] = {}
+    if design.harmonize and design.site and sample.tables:
+        sample, effects = harmonised(sample, design, ledger)
+        parts["harmonization"] = [effects] if len(effects) else []
     for task in TASKS:
         if not any(design.asks(name) for name in task.names) or (again and not task.tests):
             continue
@@ -101,6 +105,8 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
             parts.setdefault(task.table, []).append(table)
     tables = {}
     for name, found in parts.items():
+        if not found:
+            continue
         joined = pd.concat(found, ignore_index=True)
         if "p" in joined and design.correction != "none":
             joined = correct(joined, design.correction, list(FAMILY_COLUMNS[design.family]))

@@ -44,3 +44,20 @@ def many_groups(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
         for measure, table in here.tables.items()
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def posthoc(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
+    """All pairs of three groups or more, with p-values that hold for all pairs of a region together."""
+    import pandas as pd
+
+    from qsmprep.stats import posthoc as of
+
+    tests = [test for test in of.TESTS if design.asks(test)]
+    if len(sample.groups) < 3 or not sample.tables:
+        return pd.DataFrame()
+    here = sample.at_baseline()
+    tables = [
+        of.posthoc(table, here.people[design.groups], sample.groups, tests).assign(measure=measure)
+        for measure, table in here.tables.items()
+    ]
+    return pd.concat(tables, ignore_index=True)

@@ -21,7 +21,11 @@ FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
-TESTS = ("welch", "mannwhitney", "anova", "welch_anova", "kruskal", "glm", "roc", "cutoff", "paired", "reliability")
+TESTS = (
+    "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "tukey", "games_howell", "dunn", "glm",
+    "pearson", "spearman", "partial", "regression", "coupling",
+    "roc", "cutoff", "paired", "rates", "mixed", "reliability",
+)  # fmt: skip
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
 _SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")
 
@@ -43,13 +47,15 @@ class Design:
     genotype : column whose interaction with the groups is tested
     site : column of scanner or site: a covariate, and what `harmonize` takes out
     harmonize : whether numbers are harmonised over `site` by ComBat before they are tested
-    time : column with years since baseline, or age at the visit; "" for the order of sessions only
+    time : column with the date of the visit, years since baseline, or age at the visit; "" for acq_time of scans.tsv,
+        or an age that changes within persons
     baseline : session that is compared between persons; "" for each person's first
     markers : columns with other markers, compared with χ in diagnosis and joined with it (DAT binding, R2*)
     panel : packaged set of regions and contrasts
     regions : names, segmentations, `seg.name` or `seg.name.L`; () for those of the panel, else all
     hemispheres : "separate", or "mean" of left and right
     statistics : columns of the regional tables
+    coupling : statistics of the same region, such as volume_mm3 or fs_thickness, to correlate with the first ones
     repeats : what sets repeated measurements of a person apart whose agreement is asked for: "session", "run",
         "acquisition", ..., or "raters"; "" for none
     raters : segmentations of two raters or more
@@ -81,6 +87,7 @@ class Design:
     regions: tuple[str, ...] = ()
     hemispheres: str = "separate"
     statistics: tuple[str, ...] = ("chi_median",)
+    coupling: tuple[str, ...] = ()
     repeats: str = ""
     raters: tuple[str, ...] = ()
     prevalence: float = 0.0

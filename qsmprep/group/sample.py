@@ -39,6 +39,7 @@ class Sample:
     units : statistic -> unit
     baseline : whether an observation is the visit that persons are compared at; one a person
     groups : names in order, the reference first
+    coupled : what `coupling` of the design names, as `tables`
     repeats : statistic -> (measurements, regions), index (participant_id, repeat)
     """
 
@@ -47,6 +48,7 @@ class Sample:
     units: Mapping[str, str]
     baseline: pd.Series
     groups: tuple[str, ...]
+    coupled: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     repeats: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def at_baseline(self) -> Sample:
@@ -56,7 +58,8 @@ class Sample:
             return table[self.baseline].droplevel("session")
 
         tables = {name: cut(table) for name, table in self.tables.items()}
-        return replace(self, people=cut(self.people), tables=tables, baseline=cut(self.baseline))
+        coupled = {name: cut(table) for name, table in self.coupled.items()}
+        return replace(self, people=cut(self.people), tables=tables, coupled=coupled, baseline=cut(self.baseline))
 
 
 def make_sample(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, ledger: Ledger) -> tuple[Sample, Design]:
@@ -76,7 +79,7 @@ def make_sample(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, le
     values: dict[str, pd.DataFrame] = {}
     units: dict[str, str] = {}
     known_units = _units(runs)
-    for statistic in design.statistics:
+    for statistic in dict.fromkeys((*design.statistics, *design.coupling)):
         columns = {label: f"{label}.{statistic}" for label in regions if f"{label}.{statistic}" in table}
         if not columns and regions:
             ledger.note(f"statistics: no regional table has a column {statistic!r}; left out.{_near(statistic, table)}")
@@ -99,7 +102,9 @@ def make_sample(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, le
             ppm = known_units.get(statistic, "ppm" if _moves(statistic) else "") == "ppm"
             repeats[statistic] = PPB * measured if ppm else measured
             units.setdefault(statistic, "ppb" if ppm else known_units.get(statistic, ""))
-    sample = Sample(people, values, units, _baseline(people, design, ledger), groups, repeats)
+    tables = {name: one for name, one in values.items() if name in design.statistics}
+    coupled = {name: one for name, one in values.items() if name in design.coupling}
+    sample = Sample(people, tables, units, _baseline(people, design, ledger), groups, coupled, repeats)
     return _outliers(sample, design, ledger), design
 
 
@@ -125,7 +130,21 @@ def settle_columns(design: Design, wide: pd.DataFrame, ledger: Ledger) -> Design
         for key in ("covariates", "scores", "markers")
     }
     single["groups"] = single["groups"] or group_column(wide)
+    single["time"] = single["time"] or _time_column(wide)
     return replace(design, **single, **many)
+
+
+def _time_column(wide: pd.DataFrame) -> str:
+    """What tells when visits were, where persons have several: acq_time, or an age that changes within persons."""
+    if not wide["participant_id"].duplicated().any():
+        return ""
+    for name in ("acq_time", "age"):
+        if (
+            name in wide
+            and wide[["participant_id", name]].dropna().drop_duplicates()["participant_id"].duplicated().any()
+        ):
+            return name
+    return ""
 
 
 def choose_regions(columns: Iterable[str], design: Design, ledger: Ledger) -> list[str]:
@@ -216,7 +235,7 @@ def _people(table: pd.DataFrame, design: Design, ledger: Ledger) -> pd.DataFrame
         values = table[column]
         if column in texts:
             people[column] = [_text(value) for value in values]
-        elif column in (*design.scores, *design.markers, design.time) or _mostly_numbers(values):
+        elif column in (*design.scores, *design.markers) or _mostly_numbers(values):
             people[column] = numbers(values, ledger, column)
         else:
             people[column] = [_text(value) for value in values]

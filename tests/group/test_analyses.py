@@ -301,3 +301,70 @@ def test_cutoffs_tell_what_a_diagnosis_is_worth(dataset, rng, tmp_path):
     assert found.loc[("deepgrey.SNr.L", "sensitivity"), "estimate"] > 0.75
     assert found["prevalence"].dropna().unique().tolist() == [0.02]
     assert found.loc[("deepgrey.SNr.L", "NPV"), "estimate"] > 0.99  # nearly all have no disease
+
+
+def test_scores_are_correlated_within_groups_and_adjusted(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 10, "AD": 25}, REGIONS, rng, statistics=("chi_median", "volume_mm3"))
+    lines = {who: path for who in people for path in dataset.out.glob(f"{who}/anat/*deepgrey*.tsv")}
+    chi = {who: float(path.read_text().splitlines()[1].split("\t")[3]) for who, path in lines.items()}
+    drawn = {who: round(28 - 150 * (chi[who] - 0.06) + rng.normal(), 2) for who in people}
+    mmse = [drawn[who] if group == "AD" else "n/a" for who, group in people.items()]
+    write_participants(dataset, people, MMSE=mmse, age=[round(x, 1) for x in rng.normal(70, 5, 35)])
+    model = tmp_path / "design.toml"
+    model.write_text(
+        'scores = ["MMSE"]\ncovariates = ["age"]\ncoupling = ["volume_mm3"]\n'
+        'tests = ["pearson", "partial", "regression", "coupling"]\nregions = ["deepgrey"]\n'
+    )
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "scores")
+    assert set(found["contrast"]) == {"MMSE in AD", "volume_mm3 in HC", "volume_mm3 in AD"}
+    wide = table(dataset, "regions_wide").dropna(subset="MMSE")
+    expected = stats.pearsonr(wide["deepgrey.putamen.L.chi_median"], wide["MMSE"])
+    mine = found[(found["region"] == "deepgrey.putamen.L") & (found["contrast"] == "MMSE in AD")]
+    assert expected.statistic < -0.6
+    assert np.isclose(mine["effect"], expected.statistic, atol=1e-4).any()
+    assert (mine["p_corrected"] < 0.01).all() and len(mine) == 4  # two correlations, adjusted, and the regression
+
+
+def test_rates_and_mixed_models_find_the_group_that_changes(dataset, rng, tmp_path):
+    lines = ["participant_id\tgroup"]
+    for i in range(24):
+        group = "HD" if i % 2 else "HC"
+        lines.append(f"sub-{i:02d}\t{group}")
+        start, sessions = rng.normal(60, 8), ["session_id\tage"]
+        for visit in range(3):
+            chi = start + (6.0 if group == "HD" else 0.0) * visit + rng.normal(0, 1)
+            dataset.stats(f"sub-{i:02d}_ses-{visit}", [("caudate", "L", chi / 1000)])
+            sessions.append(f"ses-{visit}\t{50 + visit}")
+        folder = dataset.bids / f"sub-{i:02d}"
+        folder.mkdir()
+        (folder / f"sub-{i:02d}_sessions.tsv").write_text("\n".join(sessions) + "\n")
+    dataset.participants("\n".join(lines) + "\n")
+    model = tmp_path / "design.toml"
+    model.write_text('statistics = ["chi_mean"]\ntests = ["rates", "mixed"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "longitudinal")
+    slopes = found[found["contrast"] == "years: HD - HC"]
+    assert slopes["estimate"].tolist() == [pytest.approx(6, abs=1.5)] and (slopes["p"] < 0.001).all()
+    rates = found[(found["contrast"] == "HD - HC") & found["test"].str.contains("Welch")]
+    assert rates["estimate"].tolist() == [pytest.approx(6, abs=1.5)]
+    each = table(dataset, "rates")
+    assert len(each) == 24 and each["span"].unique().tolist() == [2.0]
+
+
+def test_sites_are_harmonised_and_what_changed_is_shown(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 20, "AD": 20}, {"deepgrey.putamen": (60, 8), "deepgrey.SNr": (110, 10)}, rng)
+    site = ["one" if number % 2 else "two" for number in range(40)]
+    for who, where in zip(people, site, strict=True):
+        path = next(dataset.out.glob(f"{who}/anat/*deepgrey*.tsv"))
+        header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
+        shift = 0.04 if where == "two" else 0.0
+        text = ["\t".join(header)] + ["\t".join([*row[:3], f"{float(row[3]) + shift:.6f}"]) for row in rows]
+        path.write_text("\n".join(text) + "\n")
+    write_participants(dataset, people, scanner=site)
+    model = tmp_path / "design.toml"
+    model.write_text('site = "scanner"\nharmonize = true\ntests = ["welch"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "harmonization").set_index("test")["p"]
+    assert (found["site mean, before"] < 1e-6).all() and (found["site mean, after"] > 0.2).all()
+    assert (table(dataset, "comparisons")["estimate_se"] < 5).all()
