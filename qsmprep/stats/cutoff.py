@@ -13,6 +13,7 @@ from qsmprep.errors import check_choice, check_range
 from qsmprep.stats import _frames, roc
 
 Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 METHODS = ("wilson", "clopper-pearson")
 
@@ -173,19 +174,16 @@ def _region(
     levels, place = np.unique(values, return_inverse=True)
     cuts = (levels[1:] + levels[:-1]) / 2  # a patient is who lies above
     n1, n0 = int(case.sum()), int((~case).sum())
-    counts = [np.bincount(place[which], minlength=len(levels)).astype(float)[None] for which in (case, ~case)]
-    best, sensitivity, specificity = _best(counts[0], counts[1])
-    k, se, sp = int(best[0]), float(sensitivity[0, best[0]]), float(specificity[0, best[0]])
-    # resamples of people within their group are multinomial counts of the levels
-    again = [rng.multinomial(n, c[0] / n, bootstraps).astype(float) for n, c in zip((n1, n0), counts, strict=True)]
-    chosen, se_again, sp_again = _best(*again)
-    index = np.arange(bootstraps)
-    apparent = se_again[index, chosen] + sp_again[index, chosen] - 1
-    index_of = sensitivity[0] + specificity[0] - 1
-    optimism = float((apparent - index_of[chosen]).mean())
+    parts = [place[which] for which in (case, ~case)]
+    best, hits_at, rejected_at = _best(*(np.bincount(part, minlength=len(levels))[None] for part in parts))
+    hits, rejected = int(hits_at[0, best[0]]), int(rejected_at[0, best[0]])
+    index = hits / n1 + rejected / n0 - 1
+    chosen, hits_again, rejected_again = _best(*(_resample(part, len(levels), bootstraps, rng) for part in parts))
+    each = np.arange(bootstraps)
+    apparent = hits_again[each, chosen] / n1 + rejected_again[each, chosen] / n0 - 1
+    optimism = float((apparent - (hits_at[0, chosen] / n1 + rejected_at[0, chosen] / n0 - 1)).mean())
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     cut_low, cut_high = np.quantile(cuts[chosen], tails)
-    hits, rejected = round(se * n1), round(sp * n0)
     shares = proportion_interval(
         np.array([hits, rejected, hits + rejected]), np.array([n1, n0, n1 + n0]), interval, confidence
     )
@@ -193,25 +191,30 @@ def _region(
     ppv, npv = predictive_values(hits, n1, rejected, n0, prevalence, confidence)
     index_low, index_high = np.quantile(apparent, tails)
     return {
-        "Youden cut-off": (float(cuts[k]), float(cut_low), float(cut_high)),
-        "Youden index": (se + sp - 1, float(index_low), float(index_high)),
-        "Youden index, corrected for optimism": (se + sp - 1 - optimism, np.nan, np.nan),
-        "sensitivity": (se, *limits[0]),
-        "specificity": (sp, *limits[1]),
+        "Youden cut-off": (float(cuts[best[0]]), float(cut_low), float(cut_high)),
+        "Youden index": (index, float(index_low), float(index_high)),
+        "Youden index, corrected for optimism": (index - optimism, np.nan, np.nan),
+        "sensitivity": (hits / n1, *limits[0]),
+        "specificity": (rejected / n0, *limits[1]),
         "accuracy": ((hits + rejected) / (n1 + n0), *limits[2]),
         "PPV": ppv,
         "NPV": npv,
     }
 
 
-def _best(cases: Array, controls: Array) -> tuple[npt.NDArray[np.intp], Array, Array]:
-    """Index of the best cut of each sample, and sensitivity and specificity at every cut.
+def _resample(place: Ints, levels: int, samples: int, rng: np.random.Generator) -> Ints:
+    """Counts (samples, levels) of people drawn with replacement, from the level of each."""
+    drawn = place[rng.integers(len(place), size=(samples, len(place)))] + levels * np.arange(samples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=samples * levels).reshape(samples, levels)
+
+
+def _best(cases: Ints, controls: Ints) -> tuple[Ints, Ints, Ints]:
+    """Index of the best cut of each sample, and how many patients lie beyond and controls within every cut.
 
     `cases` and `controls` are (samples, levels) counts in rising order of the value. Among cuts of the same Youden
-    index the one whose sensitivity and specificity are nearest to each other is taken.
+    index the one whose sensitivity and specificity are nearest to each other is taken. Whole numbers keep ties exact.
     """
-    sensitivity = 1 - np.cumsum(cases, axis=1)[:, :-1] / cases.sum(axis=1, keepdims=True)
-    specificity = np.cumsum(controls, axis=1)[:, :-1] / controls.sum(axis=1, keepdims=True)
-    balance = np.abs(sensitivity - specificity)
-    best: npt.NDArray[np.intp] = np.argmax(np.round(sensitivity + specificity, 12) - 1e-9 * balance, axis=1)
-    return best, sensitivity, specificity
+    n1, n0 = int(cases[0].sum()), int(controls[0].sum())
+    hits, rejected = n1 - np.cumsum(cases, axis=1)[:, :-1], np.cumsum(controls, axis=1)[:, :-1]
+    best = np.argmax((hits * n0 + rejected * n1) * (n1 * n0 + 1) - np.abs(hits * n0 - rejected * n1), axis=1)
+    return best, hits, rejected
