@@ -57,10 +57,10 @@ def fits(values: pd.DataFrame, design: DesignMatrix) -> Iterator[Fit]:
         patterns.setdefault(known[:, j].tobytes(), []).append(j)
     for regions in patterns.values():
         rows = known[:, regions[0]]
-        yield solve(matrix[rows], data[np.ix_(rows, regions)], regions, design)
+        yield solve(matrix[rows], data[np.ix_(rows, regions)], regions)
 
 
-def solve(matrix: Array, data: Array, regions: list[int], design: DesignMatrix) -> Fit:
+def solve(matrix: Array, data: Array, regions: list[int]) -> Fit:
     norm = np.linalg.norm(matrix, axis=0)
     norm[norm == 0] = 1
     left, size, right = np.linalg.svd(matrix / norm, full_matrices=False)
