@@ -26,6 +26,8 @@ def warm(size: int = 28) -> list[str]:
     from .qsm.combine import combine_coils, mcpc3ds
     from .qsm.constants import PHASE_PER_PPM, hertz_per_ppm
     from .qsm.dipole import forward_field
+    from .stats.clusters import find_clusters
+    from .stats.tfce import neighbours, tfce
 
     te, b0, voxel, b0_dir = (0.005, 0.012, 0.019), 3.0, (2.0, 2.0, 2.0), (0.0, 0.0, 1.0)
     radius = np.linalg.norm(np.indices((size, size, size), np.float32) - (size - 1) / 2, axis=0)
@@ -63,6 +65,9 @@ def warm(size: int = 28) -> list[str]:
     for name in relaxometry.METHODS:
         relaxometry.fit_r2star(magnitude, te, brain, method=name)
         ran.append(name)
+    table = neighbours(brain)
+    tfce(local[brain], table)
+    find_clusters(local[brain], table, 1e-3)
     return ran
 
 

@@ -14,11 +14,12 @@ WARM = """
 import importlib, json, pkgutil
 from numba.core.caching import NullCache
 from numba.core.registry import CPUDispatcher
-from qsmprep import qsm
+from qsmprep import qsm, stats
 from qsmprep.warm import warm
 
 ran, found = warm(24), {}
-for info in pkgutil.walk_packages(qsm.__path__, "qsmprep.qsm."):
+rooms = [*pkgutil.walk_packages(qsm.__path__, "qsmprep.qsm."), *pkgutil.walk_packages(stats.__path__, "qsmprep.stats.")]
+for info in rooms:
     for name, kernel in vars(importlib.import_module(info.name)).items():
         if isinstance(kernel, CPUDispatcher) and kernel.py_func.__module__ == info.name:
             found[f"{info.name}.{name}"] = kernel

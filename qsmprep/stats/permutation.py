@@ -196,7 +196,7 @@ def fwe_p(observed: NDArray[np.floating[Any]], maxima: NDArray[np.floating[Any]]
     """
     ordered = np.sort(np.asarray(maxima, np.float64))
     below = np.searchsorted(ordered, np.asarray(observed, np.float64) - tie, side="left")
-    return np.asarray(1 - below / len(ordered), np.float64)
+    return np.asarray((len(ordered) - below) / len(ordered), np.float64)
 
 
 def _in_order(work: Callable[[int], Any], jobs: Iterable[int], workers: int) -> Iterator[Any]:

@@ -155,3 +155,4 @@ def test_models_that_cannot_be_used():
 
 def test_fwe_counts_the_unshuffled_one():
     assert fwe_p(np.array([5.0, 3.0, 0.0]), np.array([5.0, 3, 2, 1])).tolist() == [0.25, 0.5, 1.0]
+    assert fwe_p(np.array([38.0]), np.arange(40.0))[0] <= 0.05, "two of forty"
