@@ -90,6 +90,7 @@ class Settings(Tables):
     phase_sign: int = 1
     normalization: bool = True
     multi_contrast: bool = True
+    longitudinal: bool = False
     output_spaces: tuple[str, ...] = OUTPUT_SPACES
     atlas: Path | None = None
     atlas_labels: Path | None = None
@@ -132,6 +133,11 @@ class Settings(Tables):
         check_range("--erode-labels", self.erode_labels, 0, 20)
         if self.panel:
             check_choice("--panel", self.panel, panel_names())
+        if self.longitudinal and not self.normalization:
+            raise UsageError(
+                "--longitudinal registers all sessions of a participant to one template, and nothing is registered "
+                "with --no-normalization. Leave one of the two out."
+            )
         self._check_regions()
         if (self.atlas is None) != (self.atlas_labels is None):
             raise UsageError(

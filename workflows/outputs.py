@@ -81,6 +81,8 @@ def skull_stripping(run: Run, settings: Settings) -> dict[str, Any]:
         told |= {"Mask": bids_uri(str(given), settings), "ReplacedByUser": run.mask_replaced}
     else:
         told |= program_of(run.skull_strip)
+    if run.visits and given is None:
+        return told | {"Image": "within-subject template"}
     return told | {"Image": "T1w" if run.t1w and run.mask is None else "gradient echo"}
 
 

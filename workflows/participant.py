@@ -20,6 +20,7 @@ from qsmprep.interfaces.space import RefineNuclei, Resample
 from qsmprep.settings import Settings
 
 from .anatomical import ANAT_FIELDS, init_anat_wf, init_coreg_wf
+from .longitudinal import WITHIN_FIELDS, init_within_wf, save_within, visit_numbers
 from .outputs import init_figures_wf, init_maps_wf, maps_of
 from .recon import init_echoes_wf, init_masks_wf, init_recon_wf
 from .regions import add_grey_matter, add_regions
@@ -43,13 +44,18 @@ def _anat_name(t1w: Path) -> str:
     return "anat_" + graph_name(t1w.name.split(".")[0])
 
 
+def _within_name(run: Run) -> str:
+    return "within_sub_" + graph_name(run.subject)
+
+
 def nodes_of_runs(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Top-level graph -> names of the runs that cannot do without it."""
     owners: dict[str, tuple[str, ...]] = {}
     for run in plan.runs:
         owners[graph_name(run.name)] = (run.name,)
-        if run.t1w is not None:
-            owners[_anat_name(run.t1w)] = (*owners.get(_anat_name(run.t1w), ()), run.name)
+        shared = _within_name(run) if run.visits else _anat_name(run.t1w) if run.t1w else None
+        if shared is not None:
+            owners[shared] = (*owners.get(shared, ()), run.name)
     return owners
 
 
@@ -67,10 +73,24 @@ def init_qsmprep_wf(plan: Plan, settings: Settings) -> Workflow:
     """The graph of a whole plan."""
     wf = Workflow(name="qsmprep_wf", base_dir=str(settings.work_dir))
     anatomical: dict[Path, Workflow] = {}
+    within: dict[str, Workflow] = {}
     for run in plan.runs:
         run_wf = init_run_wf(run, settings)
         wf.add_nodes([run_wf])
-        if run.t1w is None or run_wf.get_node("anat") is None:
+        if run_wf.get_node("anat") is None:
+            continue
+        if run.visits:
+            together = [other for other in plan.runs if other.visits and other.subject == run.subject]
+            if run.subject not in within:
+                grey = any(has_grey_matter(other, settings) for other in together)
+                within[run.subject] = init_within_wf(
+                    together, settings, _within_name(run), normalize=registers(run, settings), grey_matter=grey
+                )
+            visit = f"visit{visit_numbers(together)[run.name]}"
+            fields = [(f"{visit}.{field}", f"anat.{field}") for field in _anat_fields(run, settings)]
+            wf.connect([(within[run.subject], run_wf, fields)])
+            continue
+        if run.t1w is None:
             continue
         if run.t1w not in anatomical:
             anatomical[run.t1w] = _init_t1w_wf(run, run.t1w, settings)
@@ -82,7 +102,8 @@ def init_qsmprep_wf(plan: Plan, settings: Settings) -> Workflow:
 def _anat_fields(run: Run, settings: Settings) -> tuple[str, ...]:
     if not registers(run, settings):
         return ("image", "brain_mask")
-    return ANAT_FIELDS if has_grey_matter(run, settings) else tuple(f for f in ANAT_FIELDS if f != "grey_matter")
+    fields = (*ANAT_FIELDS, *WITHIN_FIELDS) if run.visits else ANAT_FIELDS
+    return fields if has_grey_matter(run, settings) else tuple(f for f in fields if f != "grey_matter")
 
 
 def _init_t1w_wf(run: Run, t1w: Path, settings: Settings) -> Workflow:
@@ -108,7 +129,8 @@ def init_run_wf(run: Run, settings: Settings) -> Workflow:
     """One run, from its echoes to its regional numbers; with `--stop-after mask` to its masks.
 
     A run that is registered, or whose brain is to be found, has a node `anat`, which takes what `init_anat_wf` gives of
-    the participant's T1w; without a T1w the run's own magnitude takes its place, and the node is fed inside.
+    the participant's T1w; without a T1w the run's own magnitude takes its place, and the node is fed inside. With
+    `--longitudinal` it takes what `init_within_wf` gives of the run's visit.
     """
     wf = Workflow(name=graph_name(run.name))
     stops = settings.stop_after == "mask"
@@ -185,7 +207,7 @@ def _add_second_brain(wf: Workflow, settings: Settings) -> Numbers:
 def _add_anatomy(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
     """The node `anat`, the brain mask of the reconstruction, and the chains between gradient echo and template."""
     echoes, recon = wf.get_node("echoes"), wf.get_node("recon")
-    anat = Node(IdentityInterface(list(ANAT_FIELDS)), name="anat")
+    anat = Node(IdentityInterface([*ANAT_FIELDS, *WITHIN_FIELDS]), name="anat")
     wf.add_nodes([anat])
     numbers: list[Numbers] = []
     if registers(run, settings):
@@ -221,6 +243,12 @@ def _add_anatomy(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
 def _add_own_anatomy(wf: Workflow, run: Run, settings: Settings) -> None:
     """The gradient echo's magnitude in the place of a T1w."""
     anat, recon = wf.get_node("anat"), wf.get_node("recon")
+    if registers(run, settings):
+        wf.get_node("to_template").inputs.in2, wf.get_node("from_template").inputs.in1 = [], []
+    if finds_brain(run):
+        wf.connect(anat, "brain_mask", recon, "inputnode.brain_mask")
+    if run.visits:
+        return
     method = "given" if run.mask is not None else "synthstrip" if run.skull_strip == "synthstrip" else "ants"
     tissue = "template" if has_grey_matter(run, settings) else ""
     own = init_anat_wf(settings, "gre_anat", method=method, normalize=registers(run, settings), tissue=tissue)
@@ -228,12 +256,8 @@ def _add_own_anatomy(wf: Workflow, run: Run, settings: Settings) -> None:
         (wf.get_node("echoes"), own, [("outputnode.reference", "inputnode.image")]),
         (own, anat, [(f"outputnode.{f}", f) for f in _anat_fields(run, settings)]),
     ])  # fmt: skip
-    if registers(run, settings):
-        wf.get_node("to_template").inputs.in2, wf.get_node("from_template").inputs.in1 = [], []
     if run.mask is not None:
         own.inputs.inputnode.brain_mask = str(run.mask)
-    if finds_brain(run):
-        wf.connect(anat, "brain_mask", recon, "inputnode.brain_mask")
 
 
 def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
@@ -261,6 +285,8 @@ def _add_spaces(wf: Workflow, run: Run, settings: Settings) -> list[Numbers]:
     ):
         save = save_transform(run, settings, f"save_{way}", source, target)
         wf.connect(chained, "out", save, "transforms")
+    if run.visits:
+        save_within(wf, run, settings)
     carry = Node(Resample(in_file=str(data.template("mask")), interpolation="label"), name="template_brain", mem_gb=1.0)
     leakage = Node(Leakage(), name="leakage", mem_gb=1.0)
     wf.connect([

@@ -38,20 +38,7 @@ def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workfl
     quality : phase quality, 0 to 1
     meta : what was done to coils and slices, for the sidecar
     """
-    read = Node(
-        ReadEchoes(te=list(run.te), phase_sign=settings.phase_sign),
-        name="read",
-        mem_gb=_gb(run, 16 if run.n_coils else 8),
-    )
-    for part in ("magnitude", "phase", "real", "imag"):
-        files = [str(path) for image in run.images if (path := getattr(image, part))]
-        if files:
-            setattr(read.inputs, part, files)
-    read.inputs.volumes = [-1 if image.volume is None else image.volume for image in run.images]
-    read.inputs.trait_set(n_coils=run.n_coils, alternating_axis=run.alternating_axis)
-    read.inputs.trait_set(bipolar=run.bipolar, echo_numbers=list(run.echo_numbers), params=asdict(settings.coils))
-    if run.phase_scaling is not None:
-        read.inputs.scaling = asdict(run.phase_scaling)
+    read = echoes_reader(run, settings)
     quality = Node(PhaseQuality(te=list(run.te)), name="quality", mem_gb=_gb(run, 6))
     out = Node(IdentityInterface(["magnitude", "phase", "reference", "quality", "meta"]), name="outputnode")
     wf = Workflow(name=name)
@@ -63,6 +50,25 @@ def init_echoes_wf(run: Run, settings: Settings, name: str = "echoes") -> Workfl
     if has_magnitude(run):
         wf.connect([(read, quality, [("magnitude", "magnitude")]), (read, out, [("magnitude", "magnitude")])])
     return wf
+
+
+def echoes_reader(run: Run, settings: Settings, name: str = "read") -> Node:
+    """Node that reads the echoes of a run."""
+    read = Node(
+        ReadEchoes(te=list(run.te), phase_sign=settings.phase_sign),
+        name=name,
+        mem_gb=_gb(run, 16 if run.n_coils else 8),
+    )
+    for part in ("magnitude", "phase", "real", "imag"):
+        files = [str(path) for image in run.images if (path := getattr(image, part))]
+        if files:
+            setattr(read.inputs, part, files)
+    read.inputs.volumes = [-1 if image.volume is None else image.volume for image in run.images]
+    read.inputs.trait_set(n_coils=run.n_coils, alternating_axis=run.alternating_axis)
+    read.inputs.trait_set(bipolar=run.bipolar, echo_numbers=list(run.echo_numbers), params=asdict(settings.coils))
+    if run.phase_scaling is not None:
+        read.inputs.scaling = asdict(run.phase_scaling)
+    return read
 
 
 RECON_FIELDS = (

@@ -13,7 +13,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from qsmprep import data
 from qsmprep.bids.derivatives import bids_uri, derivative_path, sidecar
-from qsmprep.bids.expected import atlases, has_atlases, has_grey_matter
+from qsmprep.bids.expected import WITHIN, atlases, has_atlases, has_grey_matter, within_path
 from qsmprep.bids.model import ManualRegions, Run, Segmentation
 from qsmprep.interfaces.drawn import DrawnLabels, RaterTable, TakeLabels
 from qsmprep.interfaces.figures import DrawLabels
@@ -115,7 +115,8 @@ def grey_matter_metadata(run: Run, settings: Settings) -> dict[str, Any]:
     if run.t1w is None:
         return {"GreyMatter": {"Method": "brightness of the template's T1w, carried over by the registration"}}
     method = "Atropos (mixture of Gaussians, Markov random field) with the template's tissues as priors"
-    return {"GreyMatter": {"Method": method, "Image": bids_uri(run.t1w, settings)}}
+    image = within_path(settings.out_dir, run, "T1w", desc=WITHIN) if run.visits else run.t1w
+    return {"GreyMatter": {"Method": method, "Image": bids_uri(image, settings)}}
 
 
 def seg_of(source: Source) -> str:

@@ -31,6 +31,7 @@ DESCRIPTIONS = {
     "desc-texture": "Texture of the susceptibility per region; the JSON beside it defines every column",
     "desc-stats": "Numbers per region of the segmentation; the JSON beside it defines every column",
     "desc-excluded": "Voxels left out of the numbers per region: veins, or a field that is not to be trusted",
+    "desc-within": "Within-subject template: median of all visits in the space between them, and its brain",
     "desc-qc": "Quality numbers with a verdict",
     "desc-mean": "Mean over participants",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .derivatives import derivative_path
@@ -17,6 +18,7 @@ BYTES = 4  # float32
 PADDED_VOLUMES = 30  # whole images on the padded grid that the dipole inversion and its transforms hold at once
 VOLUMES_PER_ECHO = 4  # magnitude, phase, unwrapped phase and one copy
 BASE_GB = 0.6  # Python, its libraries, one registration at 2 mm
+WITHIN = "within"  # the within-subject template, in the names of files
 WORK_VOLUMES, WORK_VOLUMES_PER_ECHO = 40, 8  # files in the working directory, before compression
 
 
@@ -49,8 +51,8 @@ def expected_outputs(run: Run, settings: Settings) -> tuple[str, ...]:
         return derivative_path("", run.entities, suffix, datatype=datatype, extension=extension, **names).as_posix()
 
     if settings.stop_after == "mask":
-        masks = [path("mask", desc="brain"), path("mask", desc="qsm")]
-        return (*masks, path("iqms", ".json", desc="qc"), f"sub-{run.subject}.html")
+        names = [path("mask", desc="brain"), path("mask", desc="qsm"), *within_outputs(run, settings)]
+        return (*names, path("iqms", ".json", desc="qc"), f"sub-{run.subject}.html")
     maps = ["Chimap"]
     if len(run.echoes) > 1 and has_magnitude(run):
         maps += ["R2starmap", "T2starmap", "S0map"]
@@ -73,7 +75,30 @@ def _normalised(path: Callable[..., str], maps: list[str], run: Run, settings: S
     names = [path(name, space=space, res=1) for name in maps]
     names += [path("mask", space=space, res=1, desc=desc) for desc in ("brain", "qsm")]
     ways = [("GRE", space), (space, "GRE"), *([("GRE", "T1w")] if run.t1w else [])]
-    return names + [path("xfm", ".h5", from_=start, to=end, mode="image") for start, end in ways]
+    ways += [("GRE", WITHIN), (WITHIN, "GRE")] if run.visits else []
+    names += [path("xfm", ".h5", from_=start, to=end, mode="image") for start, end in ways]
+    return names + within_outputs(run, settings)
+
+
+def within_path(out_dir: str | Path, run: Run, suffix: str, extension: str = ".nii.gz", **names: str) -> Path:
+    """Path of what belongs to the within-subject template of a run's participant, and so to no session."""
+    return derivative_path(out_dir, {"subject": run.subject}, suffix, extension=extension, **names)
+
+
+def within_suffix(run: Run) -> str:
+    """Suffix of the within-subject template of a run's participant."""
+    return "T1w" if run.t1w else "T2starw"
+
+
+def within_outputs(run: Run, settings: Settings) -> list[str]:
+    """The within-subject template, its brain, and its transforms to the group template and back; [] without one."""
+    if not run.visits:
+        return []
+    paths = [within_path("", run, suffix, desc=WITHIN) for suffix in (within_suffix(run), "mask")]
+    if settings.stop_after != "mask":
+        for start, end in ((WITHIN, settings.template), (settings.template, WITHIN)):
+            paths.append(within_path("", run, "xfm", ".h5", from_=start, to=end, mode="image"))
+    return [path.as_posix() for path in paths]
 
 
 def _regional(path: Callable[..., str], run: Run, settings: Settings) -> list[str]:

@@ -171,6 +171,7 @@ class Run:
     mask_replaced : `mask` was put into the output dataset by the user, in the place of the one written there
     t1w_mask : brain mask that is there already, on the grid of `t1w`
     manual : regions that people drew, one entry a rater
+    visits : images of which the within-subject template is made, through which the run is registered; empty without one
     memory_gb : estimated peak memory [GB]
     disk_gb : estimated size in the working directory [GB]
     outputs : files that will be written, relative to the output folder
@@ -198,6 +199,7 @@ class Run:
     mask_replaced: bool = False
     t1w_mask: Path | None = None
     manual: tuple[ManualRegions, ...] = ()
+    visits: tuple[Path, ...] = ()
     memory_gb: float = 0.0
     disk_gb: float = 0.0
     outputs: tuple[str, ...] = ()

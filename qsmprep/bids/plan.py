@@ -18,6 +18,7 @@ from .filters import BidsFilter, read_filter
 from .grouping import Group, Grouping, group_images
 from .images import Grid
 from .index import BidsFile, check_dataset, choose_participants, find_images, shorten_list
+from .longitudinal import add_visits
 from .manual import add_manual_regions, check_atlas_space
 from .masks import choose_brain
 from .model import Echo, Plan, Run, Skipped
@@ -79,6 +80,7 @@ def make_plan(settings: Settings) -> Plan:
     for result in results:
         (runs if isinstance(result, Run) else skipped).append(result)  # type: ignore[arg-type]
     runs, clashing = _split_clashes(runs)
+    runs = add_visits(runs, settings)
     if settings.neighbours and runs:
         check_neighbours(settings.neighbours, region_names(runs, settings))
     notes = list(filters.notes)

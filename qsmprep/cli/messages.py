@@ -126,7 +126,8 @@ def brain_in_words(run: Run) -> str:
         return f"{given.name}, " + ("replaced by the user" if run.mask_replaced else "made elsewhere")
     if run.skull_strip == "quality":
         return "from signal and phase quality alone"
-    return f"{run.skull_strip}, on the {'T1w' if run.t1w else 'magnitude of the gradient echo'}"
+    own = "T1w" if run.t1w else "magnitude of the gradient echo"
+    return f"{run.skull_strip}, on the {'within-subject template' if run.visits else own}"
 
 
 def _short_outputs(run: Run) -> str:

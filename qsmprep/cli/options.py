@@ -244,6 +244,12 @@ def _space() -> list[GroupedOption]:
             default=True,
             help="Match the deep nuclei of the template to χ (with the T1w) once χ is known.",
         ),
+        _flag(
+            SPACE,
+            "--longitudinal",
+            "Register all sessions of a participant through one within-subject template, so that the same voxels are "
+            "compared over visits; by default each session stands for itself.",
+        ),
         _option(
             SPACE,
             "--output-spaces",

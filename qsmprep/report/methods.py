@@ -15,7 +15,7 @@ from typing import Any
 from qsmprep import __version__
 from qsmprep.parameters import SINGLE_STEP_METHODS
 from qsmprep.report.entries import brain_finder, count, count_runs, has_magnitude, has_r2star, offset_removable
-from qsmprep.report.methods_regions import external_text, regions_text, unregistered_text
+from qsmprep.report.methods_regions import external_text, regions_text, unregistered_text, within_text
 from qsmprep.report.records import plan_dict
 
 _MARKER = re.compile(r"\[@([\w;@ ]+)\]")
@@ -297,7 +297,7 @@ def _space_text(settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) 
         f"The gradient echo was registered to {spaces} [@fonov2011] {way}, with ANTs [@avants2008; @tustison2021]. "
         "Labels were carried to the acquired grid by the inverse transform; numbers were taken there, unsmoothed. "
     )
-    text += external_text(runs)
+    text += external_text(runs) + within_text(runs)
     if bare:
         text += f"Without magnitude, {count_runs(bare)} could not be registered. "
     if settings.get("multi_contrast", True):

@@ -39,6 +39,20 @@ def external_text(runs: Sequence[Mapping[str, Any]]) -> str:
     return " ".join([*told, ""])
 
 
+def within_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Sentences on within-subject templates (`--longitudinal`); "" without any."""
+    through = [run for run in runs if run.get("visits")]
+    if not through:
+        return ""
+    kinds = [name for name, t1w in (("T1-weighted images", True), ("gradient-echo magnitudes", False))
+             if any(bool(run.get("t1w")) == t1w for run in through)]  # fmt: skip
+    return (
+        f"The {' or '.join(kinds)} of all sessions of a participant were joined to a within-subject template: their "
+        "median, after rigid registration to a space in the middle of all visits [@reuter2012]. It was registered to "
+        f"the template once, and labels went through it to every visit ({len(through)} runs). "
+    )
+
+
 def unregistered_text(why: str, settings: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     """Sentences on regions where nothing was registered to the template: those that were drawn on the images."""
     native = settings.get("atlas") is not None and settings.get("atlas_space") == "native"

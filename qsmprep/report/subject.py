@@ -184,6 +184,9 @@ def _decisions(record: Record, settings: Mapping[str, Any]) -> list[tuple[str, s
             ("T1w", (Path(str(plan["t1w"])).name if plan.get("t1w") else "none") + _because(plan.get("t1w_reason"))),
             ("Brain mask", _mask_origin(plan, settings)),
         ]
+        if plan.get("visits"):
+            names = ", ".join(Path(str(path)).name for path in plan["visits"])
+            rows.append(("Registration", f"through a within-subject template of {len(plan['visits'])} images: {names}"))
     known = {"Description", "Units", "SkullStripped", "Sources", "GeneratedBy", "Notes", "Consensus"}
     if plan:  # the plan has said it already
         known |= {"EchoTimes", "MagneticFieldStrengthUsed", "MagneticFieldStrengthSource", "B0Direction", "Obliquity",
@@ -200,7 +203,8 @@ def _mask_origin(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         name = Path(str(plan.get("mask") or plan.get("t1w_mask"))).name
         return f"given: {name}" + (", replaced by the user in the output dataset" if plan.get("mask_replaced") else "")
     if method != "quality":
-        return f"by {_FINDERS[method]}, on the {'T1w' if image == 'T1w' else 'gradient echo'}"
+        own = "T1w" if image == "T1w" else "gradient echo"
+        return f"by {_FINDERS[method]}, on the {'within-subject template' if plan.get('visits') else own}"
     if not entries.has_magnitude(plan):
         return "from phase quality alone (no magnitude)"
     asked = settings.get("skull_strip") == "quality"

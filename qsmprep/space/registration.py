@@ -60,10 +60,18 @@ def rigid(moving: Path, fixed: Path, out_dir: Path, *, prefix: str = "rigid", se
         low = {name: divided(image, bias_field(image)) for name, image in low.items()}
         paths = {name: save(image, work / f"{name}.nii.gz") for name, image in low.items()}
         start = best_start(paths["fixed"], paths["moving"], low["fixed"], low["moving"], work, seed=seed)
-        stage = linear_stage("Rigid", paths["fixed"], paths["moving"])
-        stage[stage.index("8x4x2")] = "4x2x1"
-        register(work / "fine", [start], stage, seed=seed)
-        return _save_linear(work / "fine0GenericAffine.mat", out_dir, prefix)
+        return _save_linear(match_rigid(paths["fixed"], paths["moving"], start, work, seed=seed), out_dir, prefix)
+
+
+def match_rigid(fixed: Path, moving: Path, start: str, work: Path, *, seed: int) -> Path:
+    """Rigid registration of two bias-corrected images of 2 mm voxels, from a transform that is about right.
+
+    Returns the file of the transform: points of `fixed` go through it to those of `moving`.
+    """
+    stage = linear_stage("Rigid", fixed, moving)
+    stage[stage.index("8x4x2")] = "4x2x1"
+    register(work / "fine", [start], stage, seed=seed)
+    return work / "fine0GenericAffine.mat"
 
 
 def best_start(fixed: Path, moving: Path, fixed_image: Any, moving_image: Any, work: Path, *, seed: int) -> str:
