@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qsmprep.bids.derivatives import write_table
+from qsmprep.bids.derivatives import atomic_write_text, write_table
 from qsmprep.errors import InputError
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.design import Design
 from qsmprep.group.dictionary import describe
 from qsmprep.group.harmonize import harmonised
+from qsmprep.group.normative import normative
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample, make_sample, referenced
 from qsmprep.group.sensitivity import agreement, second_reference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from qsmprep.stats.normative import NormativeModel
 
 logger = logging.getLogger("qsmprep")
 FAMILY_COLUMNS = {"contrast": ("measure", "test", "contrast"), "test": ("measure", "test"), "all": ("measure",)}
@@ -41,12 +44,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Results:
-    """Tables of one call by name (`comparisons`, ...), the sample and the design that they come from."""
+    """Tables of one call by name (`comparisons`, ...), the sample and design they come from, norms by measure."""
 
     tables: Mapping[str, pd.DataFrame]
     sample: Sample
     design: Design
     second_reference: str
+    models: Mapping[str, NormativeModel] = field(default_factory=dict)
 
 
 def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, ledger: Ledger) -> Results:
@@ -61,6 +65,14 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
     sample, design = make_sample(wide, runs, design, ledger)
     tables = {"descriptives": descriptives(sample, design)} if sample.tables else {}
     tables |= _tests(sample, design, ledger)
+    models: Mapping[str, NormativeModel] = {}
+    if sample.tables and design.asks("normative") and design.normative != "none":
+        try:
+            norms = normative(sample, design, ledger)
+            models = norms.models
+            tables["normative"] = _with_measure(norms.table, sample)
+        except (InputError, ValueError) as error:
+            ledger.note(f"normative: not computed: {error}")
     second = second_reference(wide, runs, design, ledger) if sample.tables else None
     if second is not None and tables:
         name, offsets = second
@@ -76,7 +88,7 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
             joined = pd.concat(both, ignore_index=True)
             joined = joined[joined["measure"].isin(list(moved.tables))]
             tables["sensitivity"] = joined.assign(second_reference=name)
-    return Results(tables, sample, design, second[0] if second else "")
+    return Results(tables, sample, design, second[0] if second else "", models)
 
 
 def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) -> dict[str, pd.DataFrame]:
@@ -112,10 +124,16 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
             joined = correct(joined, design.correction, list(FAMILY_COLUMNS[design.family]))
         elif "p" in joined:
             joined = joined.assign(p_corrected=joined["p"], correction="none", family_size=1)
-        joined.insert(0, "unit", joined["measure"].map(dict(sample.units)).fillna(""))
-        joined.insert(0, "measure", joined.pop("measure"))
-        tables[name] = joined
+        tables[name] = _with_measure(joined, sample)
     return tables
+
+
+def _with_measure(table: pd.DataFrame, sample: Sample) -> pd.DataFrame:
+    """The table with measure and unit in front."""
+    rest = table.drop(columns="measure")
+    rest.insert(0, "unit", table["measure"].map(dict(sample.units)).fillna(""))
+    rest.insert(0, "measure", table["measure"])
+    return rest
 
 
 def descriptives(sample: Sample, design: Design) -> pd.DataFrame:
@@ -157,6 +175,7 @@ def descriptives(sample: Sample, design: Design) -> pd.DataFrame:
 def write_results(folder: Path, results: Results) -> list[Path]:
     """Write each table with its JSON dictionary into `group/`; tables of an earlier call that are not made anew go."""
     from qsmprep.group.dictionary import TABLES
+    from qsmprep.stats.normative import to_json
 
     written = []
     for name in TABLES:
@@ -167,6 +186,8 @@ def write_results(folder: Path, results: Results) -> list[Path]:
         else:
             for old in (path, path.with_suffix(".json")):
                 old.unlink(missing_ok=True)
+    for measure, model in results.models.items():
+        written.append(atomic_write_text(folder / f"normative_{measure}.json", to_json(model)))
     return written
 
 

@@ -21,10 +21,11 @@ FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
+NORMS = ("location-scale", "quantile", "none")
 TESTS = (
     "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "tukey", "games_howell", "dunn", "glm",
     "pearson", "spearman", "partial", "regression", "coupling",
-    "roc", "cutoff", "paired", "rates", "mixed", "reliability",
+    "roc", "cutoff", "paired", "rates", "mixed", "normative", "reliability",
 )  # fmt: skip
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
 _SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")
@@ -56,6 +57,9 @@ class Design:
     hemispheres : "separate", or "mean" of left and right
     statistics : columns of the regional tables
     coupling : statistics of the same region, such as volume_mm3 or fs_thickness, to correlate with the first ones
+    normative : how z-scores for age and sex are made from the controls: "location-scale", "quantile", "none", or the
+        file of a model
+    age, sex : their columns
     repeats : what sets repeated measurements of a person apart whose agreement is asked for: "session", "run",
         "acquisition", ..., or "raters"; "" for none
     raters : segmentations of two raters or more
@@ -88,6 +92,9 @@ class Design:
     hemispheres: str = "separate"
     statistics: tuple[str, ...] = ("chi_median",)
     coupling: tuple[str, ...] = ()
+    normative: str = "location-scale"
+    age: str = "age"
+    sex: str = "sex"
     repeats: str = ""
     raters: tuple[str, ...] = ()
     prevalence: float = 0.0
@@ -114,6 +121,8 @@ class Design:
             check_choice(f"{self.source}: tests", test, TESTS)
         check_range(f"{self.source}: alpha", self.alpha, 1e-6, 0.5)
         check_range(f"{self.source}: outlier_z", self.outlier_z, 1, 100)
+        if not self.normative.endswith(".json"):
+            check_choice(f"{self.source}: normative", self.normative, NORMS)
         check_range(f"{self.source}: prevalence", self.prevalence, 0, 1)
         if self.repeats == "raters" and len(self.raters) < 2:
             raise UsageError(f"{self.source}: repeats is raters: name two segmentations or more under raters.")
@@ -133,7 +142,7 @@ class Design:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the people's tables that the design names."""
-        single = (self.groups, self.subtype, self.genotype, self.site, self.time)
+        single = (self.groups, self.subtype, self.genotype, self.site, self.time, self.age, self.sex)
         named = (*single, *self.covariates, *self.scores, *self.markers)
         return tuple(dict.fromkeys(name for name in named if name))
 
@@ -161,6 +170,8 @@ def read_design(settings: Settings) -> tuple[Design, Panel | None]:
         "panel": settings.panel,
     }
     values |= {key: value for key, value in given.items() if value}
+    if settings.model and str(values.get("normative", "")).endswith(".json"):  # paths count from the file's folder
+        values["normative"] = str(settings.model.parent / values["normative"])
     if settings.groups:
         values |= parse_groups(settings.groups)
     panel = read_panel(str(values["panel"])) if values.get("panel") else None

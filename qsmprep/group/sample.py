@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,13 @@ from qsmprep.errors import UsageError
 from qsmprep.group.collect import GroupRun, group_column
 from qsmprep.group.design import Design, default_reference, find_column
 from qsmprep.group.people import Ledger, numbers
+from qsmprep.group.regions import choose_regions
 from qsmprep.report.records import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PPB = 1000.0
-# of segmentations that name the same region, the one that a bare name means
-_PREFERRED = ("deepgrey", "parts", "DK")
 # statistics of χ that move with its reference
 _LOCATION = ("mean", "median", "trimmed_mean", "pv_mean", "p1", "p5", "p95", "p99", "high_mean")
 _TO_NORMAL = 1.4826  # median absolute deviation to standard deviation of a normal distribution
@@ -130,6 +129,10 @@ def settle_columns(design: Design, wide: pd.DataFrame, ledger: Ledger) -> Design
         for key in ("covariates", "scores", "markers")
     }
     single["groups"] = single["groups"] or group_column(wide)
+    for key in ("age", "sex"):  # these have defaults, which are not told where they are missing
+        wanted = getattr(design, key)
+        here = [column for column in known if column.lower() == wanted.lower()]
+        single[key] = here[0] if here else "" if wanted == key else settle(wanted, key)
     single["time"] = single["time"] or _time_column(wide)
     return replace(design, **single, **many)
 
@@ -145,49 +148,6 @@ def _time_column(wide: pd.DataFrame) -> str:
         ):
             return name
     return ""
-
-
-def choose_regions(columns: Iterable[str], design: Design, ledger: Ledger) -> list[str]:
-    """Labels `seg.name.hemisphere` that the design means, in the order of the tables.
-
-    Without `regions`, all; a region that two segmentations have (putamen) counts once, from the packaged deep-grey
-    atlas before others, so that a family holds no number twice.
-    """
-    labels = list(dict.fromkeys(c.rsplit(".", 1)[0] for c in columns if c.count(".") >= 3))
-    parts = {label: _split(label) for label in labels}
-    present = sorted({seg for seg, _, _ in parts.values()})
-    segs = [*(seg for seg in _PREFERRED if seg in present), *(seg for seg in present if seg not in _PREFERRED)]
-    if not design.regions:
-        owner: dict[tuple[str, str], str] = {}
-        for seg in segs:
-            for label in labels:
-                if parts[label][0] == seg:
-                    owner.setdefault(parts[label][1:], label)
-        chosen = set(owner.values())
-        return [label for label in labels if label in chosen and parts[label][0] not in design.raters]
-    chosen = set()
-    for wanted in design.regions:
-        found = [label for label in labels if wanted in (label, label.rsplit(".", 1)[0], parts[label][0])]
-        if not found:
-            name, _, side = wanted.rpartition(".") if wanted.endswith((".L", ".R")) else (wanted, "", "")
-            for seg in segs:
-                found = [b for b in labels if parts[b][:2] == (seg, name) and side in ("", parts[b][2])]
-                if found:
-                    break
-        if not found:
-            names = {name for _, name, _ in parts.values()} | {f"{seg}.{name}" for seg, name, _ in parts.values()}
-            near = difflib.get_close_matches(wanted, sorted(names), n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            ledger.note(f"{design.source}: there is no region {wanted!r} in the tables; left out.{hint}")
-        chosen.update(found)
-    return [label for label in labels if label in chosen]
-
-
-def _split(label: str) -> tuple[str, str, str]:
-    """Segmentation, name and hemisphere."""
-    seg, _, rest = label.partition(".")
-    name, _, side = rest.rpartition(".")
-    return seg, name, side
 
 
 def _keep_runs(table: pd.DataFrame, design: Design, ledger: Ledger) -> list[str]:
@@ -229,13 +189,13 @@ def _without_unrefined(found: pd.DataFrame, table: pd.DataFrame, statistic: str,
 
 def _people(table: pd.DataFrame, design: Design, ledger: Ledger) -> pd.DataFrame:
     """Columns of the design: groups, subtype, genotype and site as text, scores as numbers, covariates as they are."""
-    texts = {design.groups, design.subtype, design.genotype, design.site} - {""}
+    texts = {design.groups, design.subtype, design.genotype, design.site, design.sex} - {""}
     people = table[["participant_id", "session"]].copy()
     for column in dict.fromkeys((*design.columns, *formula_columns(design, table))):
         values = table[column]
         if column in texts:
             people[column] = [_text(value) for value in values]
-        elif column in (*design.scores, *design.markers) or _mostly_numbers(values):
+        elif column in (*design.scores, *design.markers, design.age) or _mostly_numbers(values):
             people[column] = numbers(values, ledger, column)
         else:
             people[column] = [_text(value) for value in values]
