@@ -69,7 +69,7 @@ class Fit:
         usable = dfs[dfs > 2]
         mean = float(np.sum(np.where(np.isinf(usable), 1.0, usable / (usable - 2))))
         df = float(dfs[0]) if q == 1 else (2 * mean / (mean - q) if mean > q else (np.inf if len(usable) == q else 2.0))
-        return float(np.mean((estimates / errors) ** 2)), q, df
+        return float(np.mean((estimates / errors) ** 2)), q, min(df, 1e9)  # scipy knows no F of infinite degrees
 
 
 @dataclass(frozen=True)
