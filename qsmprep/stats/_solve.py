@@ -34,13 +34,18 @@ class Fit:
     df: int
     note: str
 
+    @property
+    def alone(self) -> NDArray[np.bool_]:
+        """Who alone decides a coefficient, such as the only one from a site: fitted exactly, they tell no error."""
+        return self.leverage > 1 - 1e-9
+
     def covariance(self, k: int, errors: str) -> Array:
         """Covariance of the coefficients of the k-th of these regions (HC3: Long & Ervin 2000,
         doi:10.1080/00031305.2000.10474549)."""
         e = self.residual[:, k]
         if errors == "classical":
             return np.asarray(self.inverse @ self.inverse.T * (e @ e / self.df))
-        weighted = self.inverse * (e / (1 - self.leverage))
+        weighted = self.inverse * np.where(self.alone, 0, e / np.where(self.alone, 1, 1 - self.leverage))
         return np.asarray(weighted @ weighted.T)
 
 
@@ -48,9 +53,9 @@ def fits(values: pd.DataFrame, design: DesignMatrix) -> Iterator[Fit]:
     """One solution for all regions that miss the same people."""
     if not (values.index.is_unique or values.index.equals(design.matrix.index)):
         raise ValueError("rows of values and design cannot be matched: an observation occurs more than once")
-    joined = values.index[values.index.isin(design.matrix.index)]
-    data = values.loc[joined].to_numpy(float)
-    matrix = aligned(values.loc[joined], design.matrix).to_numpy(float)
+    joined = values[values.index.isin(design.matrix.index)]
+    data = joined.to_numpy(float)
+    matrix = aligned(joined, design.matrix).to_numpy(float)
     known = np.isfinite(data)
     patterns: dict[bytes, list[int]] = {}
     for j in range(data.shape[1]):

@@ -113,7 +113,7 @@ def _head(fit: Fit, k: int, one: Contrast, design: DesignMatrix, errors: str) ->
     if one.factor:
         head["n_groups"] = level_counts(fit, one.factor, design)
     note = fit.note or not_answered(fit, one, design) or ("constant" if _constant(fit, k) else "")
-    if not note and errors == "hc3" and fit.leverage.max() > 1 - 1e-9:
+    if not note and errors == "hc3" and np.abs(one.vector @ fit.inverse[:, fit.alone]).max(initial=0) > 1e-9:
         note = "one person alone decides a coefficient, which HC3 errors cannot handle"
     return head | {"note": note}
 

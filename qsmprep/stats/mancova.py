@@ -40,12 +40,10 @@ def mancova(values: pd.DataFrame, design: DesignMatrix, panel: str, contrasts: S
         approximation (Rencher & Christensen 2012, doi:10.1002/9781118391686; McKeon 1974, doi:10.1093/biomet/61.2.381)
         and the multivariate partial η² as effect.
     """
-    joined = values.index[values.index.isin(design.matrix.index)]
-    data = values.loc[joined].to_numpy(float)
+    joined = values[values.index.isin(design.matrix.index)]
+    data = joined.to_numpy(float)
     rows = np.isfinite(data).all(axis=1)
-    fit = solve(
-        aligned(values.loc[joined], design.matrix).to_numpy(float)[rows], data[rows], list(range(data.shape[1]))
-    )
+    fit = solve(aligned(joined, design.matrix).to_numpy(float)[rows], data[rows], list(range(data.shape[1])))
     tests = [contrast(text, design) for text in contrasts] + [term_contrast(name, design) for name in design.terms]
     return frame([{"region": panel, **record} for one in tests for record in _records(fit, one, design)])
 

@@ -219,8 +219,23 @@ def test_a_region_without_an_answer_says_why_and_stops_no_other(people, values):
     alone = people.assign(group=pd.Categorical(["AD"] + ["HC"] * 89))
     note = fit_glm(values[["GPi"]], design_matrix("group", alone), ["AD - HC"], terms="").note[0]
     assert "one person alone" in note
+    # the only one from a site says nothing of the groups: as if without both
+    sited = people.assign(site=["only"] + ["A", "B"] * 44 + ["A"])
+    rows = fit_glm(values[["GPi"]], design_matrix("group + site", sited), ["AD - HC"])
+    rest = fit_glm(values[["GPi"]], design_matrix("group + site", sited[1:]), ["AD - HC"])
+    assert np.allclose(rows.p[0], rest.p[0]) and rows.note.tolist()[:2] == ["", ""] and "alone" in rows.note[2]
     few = fit_glm(values[["GPi"]].iloc[[0, 45, 70]], design, ["AD - HC"], terms="")
     assert few.note[0] == "only 3 people for 3 coefficients"
+
+
+def test_people_who_occur_twice_are_matched_only_if_all_rows_are_in_order(people, values):
+    visits = pd.concat([people, people]).assign(visit=["a"] * 90 + ["b"] * 90)
+    both = pd.concat([values[["GPi"]], values[["GPi"]] + 1])
+    design = design_matrix("visit", visits)
+    row = fit_glm(both, design, ["b - a"], terms="").iloc[0]
+    assert row.n == 180 and np.isclose(row.estimate, 1)
+    with pytest.raises(ValueError, match="more than once"):
+        fit_glm(both.iloc[::-1], design, ["b - a"])
 
 
 def test_hc3_keeps_its_level_where_spread_goes_with_group():
