@@ -23,8 +23,8 @@ OUTLIERS = ("flag", "exclude")
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
 NORMS = ("location-scale", "quantile", "none")
 TESTS = (
-    "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "tukey", "games_howell", "dunn", "glm",
-    "pearson", "spearman", "partial", "regression", "coupling",
+    "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "tukey", "games_howell", "dunn",
+    "glm", "mancova", "power", "pearson", "spearman", "partial", "regression", "coupling",
     "roc", "cutoff", "paired", "rates", "mixed", "normative", "reliability",
 )  # fmt: skip
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")

@@ -42,10 +42,7 @@ def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     people = model_people(here, design)
     model = _matrix(formula, people, design.groups, ledger)
     contrasts = contrasts_of(here, design, ledger)
-    column = _group_factor(model, design)
-    inside = [c for c in contrasts if column and {*c.left, *c.right} <= set(model.factors[column])]
-    texts = {_text(contrast): contrast.name for contrast in inside}
-    texts |= {f"'{name}'": name for name in model.numbers if f"{name}" in model.terms}
+    inside, texts = _texts(model, contrasts, design)
     tables = [
         _named(fit_glm(table, model, list(texts)), texts).assign(measure=measure)
         for measure, table in here.tables.items()
@@ -77,6 +74,57 @@ def adjusted_means(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFra
     # whether a mean is 0 says nothing: χ has no absolute zero
     keep = ["measure", "region", "contrast", "n", "estimate", "estimate_low", "estimate_high", "estimate_se", "note"]
     return pd.concat(tables, ignore_index=True)[keep].rename(columns={"contrast": "group"})
+
+
+def mancova(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
+    """Whether groups, covariates and contrasts move all regions of the panel, or of `regions`, together."""
+    import pandas as pd
+
+    from qsmprep.stats import mancova as of
+
+    here = sample.at_baseline()
+    formula = formula_of(here, design)
+    if not formula or not here.tables or not (design.panel or design.regions):
+        return pd.DataFrame()
+    model = _matrix(formula, model_people(here, design), design.groups, Ledger())
+    _, texts = _texts(model, contrasts_of(here, design, Ledger()), design)
+    tables = []
+    for measure, table in here.tables.items():
+        known = table.loc[:, table.max() > table.min()]
+        whole = int(known.notna().all(axis=1).sum())
+        if known.shape[1] < 2 or whole <= known.shape[1] + model.matrix.shape[1]:
+            ledger.note(f"mancova: {measure}: {whole} persons have all {known.shape[1]} regions: too few to test them.")
+            continue
+        found = of.mancova(known, model, design.panel or "regions of the design", list(texts))
+        tables.append(_named(found, texts).assign(measure=measure))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def power(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
+    """Smallest difference and slope that the sample finds in each region, four times in five."""
+    import pandas as pd
+
+    from qsmprep.stats.power import detectable
+
+    here = sample.at_baseline()
+    formula = formula_of(here, design)
+    if not formula or not here.tables:
+        return pd.DataFrame()
+    model = _matrix(formula, model_people(here, design), design.groups, Ledger())
+    _, texts = _texts(model, contrasts_of(here, design, Ledger()), design)
+    tables = [
+        _named(detectable(table, model, list(texts), alpha=design.alpha), texts).assign(measure=measure)
+        for measure, table in here.tables.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _texts(model: DesignMatrix, contrasts: list[Contrast], design: Design) -> tuple[list[Contrast], dict[str, str]]:
+    """Contrasts whose groups are levels of the model; and, with the slopes, as the model reads them -> their names."""
+    column = _group_factor(model, design)
+    inside = [c for c in contrasts if column and {*c.left, *c.right} <= set(model.factors[column])]
+    texts = {_text(contrast): contrast.name for contrast in inside}
+    return inside, texts | {f"'{name}'": name for name in model.numbers if name in model.terms}
 
 
 def formula_of(sample: Sample, design: Design) -> str:

@@ -10,6 +10,8 @@ TASKS: tuple[Task, ...] = (
     Task(("anova", "welch_anova", "kruskal"), "comparisons", between.many_groups),
     Task(("tukey", "games_howell", "dunn"), "comparisons", between.posthoc),
     Task(("glm",), "models", models.glm),
+    Task(("mancova",), "panel_tests", models.mancova),
+    Task(("power",), "power", models.power, tests=False),
     Task(("glm",), "adjusted_means", models.adjusted_means, tests=False),
     Task(("pearson", "spearman", "partial", "regression"), "scores", relations.scores),
     Task(("coupling",), "scores", relations.coupling),

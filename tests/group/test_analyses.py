@@ -394,3 +394,16 @@ def test_persons_are_judged_by_controls_of_their_age_and_a_model_can_be_used_aga
     again = table(dataset, "normative").set_index("participant_id")
     np.testing.assert_allclose(again.loc[ill, "z"], found.loc[ill, "z"], rtol=1e-5)
     assert again["norm"].unique().tolist() == ["norms.json"]
+
+
+def test_regions_of_a_design_are_tested_together_and_the_least_effect_is_told(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 25, "HD": 25}, REGIONS, rng, shift={("HD", "deepgrey.putamen"): 20})
+    write_participants(dataset, people)
+    model = tmp_path / "design.toml"
+    model.write_text('regions = ["putamen", "SNr"]\ntests = ["mancova", "power"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "panel_tests")
+    assert (found["p"] < 0.001).all() and set(found["contrast"]) == {"HD - HC", "group"} and len(found) == 8
+    least = table(dataset, "power").set_index("region")
+    # Cohen 1988, table 2.4.1: 25 a group find d = 0.8 with power 0.8
+    assert least.loc["deepgrey.putamen.L", "effect"] == pytest.approx(0.81, abs=0.015)
