@@ -70,6 +70,9 @@ class Design:
     exclude : participants, or runs, to leave out
     exclude_fail : whether runs with the verdict FAIL are left out
     outlier_z, outliers : robust |z| within a group from which a number is flagged, or excluded
+    permutations : shuffles of the voxel-wise tests of χ in template space; 0 for no such tests
+    fwhm : smoothing before them, inside grey matter and the rest of the brain apart [mm]
+    cluster_p : two-sided p-value that forms their clusters
     source : where the design comes from, for messages
     """
 
@@ -107,6 +110,9 @@ class Design:
     exclude_fail: bool = True
     outlier_z: float = 3.5
     outliers: str = "flag"
+    permutations: int = 0
+    fwhm: float = 3.0
+    cluster_p: float = 0.001
     source: str = "the options"
 
     def __post_init__(self) -> None:
@@ -123,6 +129,9 @@ class Design:
         check_range(f"{self.source}: outlier_z", self.outlier_z, 1, 100)
         if not self.normative.endswith(".json"):
             check_choice(f"{self.source}: normative", self.normative, NORMS)
+        check_range(f"{self.source}: permutations", self.permutations, 0, 1_000_000)
+        check_range(f"{self.source}: fwhm", self.fwhm, 0, 30)
+        check_range(f"{self.source}: cluster_p", self.cluster_p, 1e-6, 0.1)
         check_range(f"{self.source}: prevalence", self.prevalence, 0, 1)
         if self.repeats == "raters" and len(self.raters) < 2:
             raise UsageError(f"{self.source}: repeats is raters: name two segmentations or more under raters.")

@@ -84,7 +84,7 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
     """
     import nibabel as nib
 
-    usable, excluded, affine, shape = _same_grid(sources)
+    usable, excluded, affine, shape = same_grid(sources)
     moments = Moments(shape)
     counted = []
     for participant in sorted({source.participant for source in usable}):
@@ -95,7 +95,7 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
             try:
                 image: Any = nib.load(source.chi)
                 values = np.asarray(image.dataobj, dtype=np.float32)
-                valid = np.isfinite(values) & _valid(source, values)
+                valid = np.isfinite(values) & valid_voxels(source, values)
             except (OSError, EOFError, ValueError) as error:
                 excluded.append((source.run, f"{source.chi.name} cannot be read ({error})"))
                 continue
@@ -109,7 +109,8 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
     return GroupMap(mean, sd, moments.n, affine, tuple(counted), tuple(excluded))
 
 
-def _valid(source: Source, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+def valid_voxels(source: Source, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a map counts: inside its mask, or where it is not 0 if it has none."""
     import nibabel as nib
 
     if source.mask is None:
@@ -124,7 +125,7 @@ def _valid(source: Source, values: NDArray[np.float32]) -> NDArray[np.bool_]:
 Grid = tuple[tuple[int, ...], tuple[float, ...]]
 
 
-def _same_grid(
+def same_grid(
     sources: Iterable[Source],
 ) -> tuple[list[Source], list[tuple[str, str]], NDArray[np.float64], tuple[int, ...]]:
     """The sources on the commonest grid, those left out with the reason, and that grid."""

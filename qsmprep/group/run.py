@@ -14,6 +14,7 @@ from qsmprep.group.analyses import run_analyses, write_results
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
+from qsmprep.group.voxelwise import run_voxelwise
 from qsmprep.group.writeup import write_paper
 from qsmprep.settings import Settings
 
@@ -52,19 +53,21 @@ def run_group(settings: Settings) -> Path:
     write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities, people.origins))
     logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
 
+    failed = {run.name for run in runs if run.verdict == "FAIL"}
+    usable = [source for source in sources if source.run not in failed]
     if not long.empty:
         results = run_analyses(wide, runs, design, people.ledger)
         for path in write_results(folder, results):
             logger.info("%s", path)
         design = results.design
         write_paper(folder, results.tables, design, results.second_reference)
+        if design.permutations:
+            run_voxelwise(usable, results.sample, design, settings, people.ledger)
     write_json(folder / "design.json", design_facts(design, panel) | {"notes": people.ledger.notes})
     write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
     for note in people.ledger.notes:
         logger.warning("%s", note)
 
-    failed = {run.name for run in runs if run.verdict == "FAIL"}
-    usable = [source for source in sources if source.run not in failed]
     means = _write_maps(usable, wide, folder, settings)
 
     from qsmprep.group.report import build_group_report

@@ -185,7 +185,7 @@ def permutation_test(
     )  # fmt: skip
 
 
-def fwe_p(observed: NDArray[np.floating[Any]], maxima: NDArray[np.floating[Any]], tie: float = 0.0) -> Floats:
+def fwe_p(observed: NDArray[Any], maxima: NDArray[Any], tie: float = 0.0) -> Floats:
     """Family-wise p-value: how many shuffles have a maximum as large as what was observed.
 
     Parameters
