@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from qsmprep.group.contrasts import contrasts_of
 from qsmprep.group.design import Design
 from qsmprep.group.models import quoted
 from qsmprep.group.people import Ledger
@@ -18,7 +19,8 @@ MIN_PEOPLE = 4  # a correlation of three has no interval
 
 
 def scores(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
-    """Correlation with every score within each group, adjusted for the covariates too, and linear regression.
+    """Correlation with every score within each group, adjusted for the covariates too, and linear regression; and
+    whether two groups that are compared differ in the correlation.
 
     Persons of all groups together would show the difference of the groups, so that they are joined only where there are
     no groups.
@@ -41,7 +43,26 @@ def scores(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
                 if design.asks("regression"):
                     found.append(regress(mine, people, [score], adjusted))
                 tables += [table.assign(measure=measure, contrast=f"{score}{name}") for table in found]
+        tables += _between(here, design, score, adjusted)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _between(sample: Sample, design: Design, score: str, adjusted: str) -> list[pd.DataFrame]:
+    """Each contrast of the correlations with a score, where both sides have it."""
+    from qsmprep.stats.scores import compare_correlations
+
+    tables = []
+    for contrast in contrasts_of(sample, design, Ledger()):
+        people = sample.people.assign(**{design.groups: contrast.sides})
+        sides = (contrast.first, contrast.second)
+        numbers = people[score].notna().groupby(people[design.groups]).sum()
+        if numbers.reindex(sides).fillna(0).min() < MIN_PEOPLE:
+            continue
+        for measure, values in sample.tables.items():
+            for how in (how for how in METHODS if design.asks(how)):
+                found = compare_correlations(values, people, score, design.groups, [sides], adjusted, how)
+                tables.append(found.assign(measure=measure, contrast=f"{score}: {contrast.name}"))
+    return tables
 
 
 def coupling(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:

@@ -140,7 +140,9 @@ def compare_correlations(
         absent = [name for name in (first, second) if name not in each]
         if absent:
             note = f"nobody in group {absent[0]}"
-            parts.append(frame([_difference_head(str(r), score, first, second) | {"note": note} for r in values]))
+            parts.append(
+                frame([_difference_head(str(r), score, (first, second), method) | {"note": note} for r in values])
+            )
             continue
         parts.append(_difference(score, (first, second), (each[first], each[second]), method, level))
     return pd.concat(parts, ignore_index=True) if parts else frame([])
@@ -158,7 +160,7 @@ def _difference(
         se = np.sqrt(sum(_spread_factor(t["effect"], method) / (t["df1"].to_numpy() - 1) for t in tables))
         z = q / se
     reach = stats.norm.ppf((1 + level) / 2) * se
-    head = frame([_difference_head(str(region), score, *names) for region in tables[0]["region"]])
+    head = frame([_difference_head(str(region), score, names, method) for region in tables[0]["region"]])
     return head.assign(
         n=tables[0]["n"] + tables[1]["n"], n_groups=counts(names, [t["n"].to_numpy() for t in tables]),
         estimate=r1 - r2,
@@ -170,8 +172,9 @@ def _difference(
     )  # fmt: skip
 
 
-def _difference_head(region: str, score: str, first: str, second: str) -> dict[str, Any]:
-    return {"region": region, "test": "difference of correlations", "contrast": f"{score}: {first} - {second}"}
+def _difference_head(region: str, score: str, names: tuple[str, str], method: str) -> dict[str, Any]:
+    title = f"{method.capitalize()}, difference of correlations"
+    return {"region": region, "test": title, "contrast": f"{score}: {names[0]} - {names[1]}"}
 
 
 def _joined_notes(one: pd.Series[str], two: pd.Series[str], first: str, second: str) -> list[str]:

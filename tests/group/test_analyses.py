@@ -326,6 +326,23 @@ def test_scores_are_correlated_within_groups_and_adjusted(dataset, rng, tmp_path
     assert (mine["p_corrected"] < 0.01).all() and len(mine) == 4  # two correlations, adjusted, and the regression
 
 
+def test_groups_are_compared_in_how_a_score_goes_with_a_region(dataset, rng, tmp_path):
+    people = dataset.cohort({"HC": 30, "AD": 30}, REGIONS, rng)
+    lines = {who: path for who in people for path in dataset.out.glob(f"{who}/anat/*deepgrey*.tsv")}
+    chi = {who: float(path.read_text().splitlines()[1].split("\t")[3]) for who, path in lines.items()}
+    slope = {"AD": -400, "HC": 0}
+    mmse = [round(28 + slope[group] * (chi[who] - 0.06) + rng.normal(), 2) for who, group in people.items()]
+    write_participants(dataset, people, MMSE=mmse)
+    model = tmp_path / "design.toml"
+    model.write_text('scores = ["MMSE"]\ntests = ["pearson"]\nregions = ["putamen"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "scores").set_index(["region", "contrast"])
+    row = found.loc[("deepgrey.putamen.L", "MMSE: AD - HC")]
+    within = found["effect"]["deepgrey.putamen.L"]
+    assert np.isclose(row["estimate"], within["MMSE in AD"] - within["MMSE in HC"], atol=1e-3)
+    assert row["estimate"] < -0.4 and row["p"] < 0.05 and row["test"] == "Pearson, difference of correlations"
+
+
 def test_rates_and_mixed_models_find_the_group_that_changes(dataset, rng, tmp_path):
     lines = ["participant_id\tgroup"]
     for i in range(24):
