@@ -32,6 +32,7 @@ def build_group_report(
     has_participants: bool,
     means: Mapping[str, GroupMap],
     settings: Settings,
+    results: Mapping[str, Any],
 ) -> Path:
     """Write `group.html` into `folder` and return its path.
 
@@ -41,6 +42,7 @@ def build_group_report(
     wide : as `wide_table` gives it
     has_participants : whether the input dataset has a participants.tsv
     means : group -> mean map; '' is the key of all participants
+    results : as `results_view` gives it; empty where nothing was analysed
     """
     groups_by_person = groups_of(wide)
     people = dict.fromkeys(run.participant_id for run in runs)
@@ -61,6 +63,7 @@ def build_group_report(
             for run in runs
             if run.verdict != "PASS" or not run.tables
         ],
+        "results": results,
         "space": settings.template,
         "maps": [_map_view(name, mean, folder, settings) for name, mean in means.items()],
         "legend": [(name, COLORS[i % len(COLORS)]) for i, name in enumerate(names)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qsmprep.bids.derivatives import sidecar, write_image, write_json, write_table
 from qsmprep.errors import NothingToDoError
@@ -14,6 +14,7 @@ from qsmprep.group.analyses import run_analyses, write_results
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
+from qsmprep.group.results import results_view
 from qsmprep.group.voxelwise import run_voxelwise
 from qsmprep.group.writeup import write_paper
 from qsmprep.settings import Settings
@@ -55,12 +56,14 @@ def run_group(settings: Settings) -> Path:
 
     failed = {run.name for run in runs if run.verdict == "FAIL"}
     usable = [source for source in sources if source.run not in failed]
+    shown: dict[str, Any] = {}
     if not long.empty:
         results = run_analyses(wide, runs, design, people.ledger)
         for path in write_results(folder, results):
             logger.info("%s", path)
         design = results.design
-        write_paper(folder, results.tables, design, results.second_reference)
+        text = write_paper(folder, results.tables, design, results.second_reference)
+        shown = results_view(results, folder, text)
         if design.permutations:
             run_voxelwise(usable, results.sample, design, settings, people.ledger)
     write_json(folder / "design.json", design_facts(design, panel) | {"notes": people.ledger.notes})
@@ -72,7 +75,7 @@ def run_group(settings: Settings) -> Path:
 
     from qsmprep.group.report import build_group_report
 
-    return build_group_report(folder, runs, wide, people.has_participants, means, settings)
+    return build_group_report(folder, runs, wide, people.has_participants, means, settings, shown)
 
 
 def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:

@@ -1,0 +1,137 @@
+"""What `group.html` shows of the analyses: text, and figures of the strongest results."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsmprep.group import graphs
+from qsmprep.group.analyses import Results
+from qsmprep.group.contrasts import contrasts_of
+from qsmprep.group.people import Ledger
+from qsmprep.group.sample import Sample
+from qsmprep.group.writeup import region_text
+from qsmprep.report.page import data_uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+STRONGEST = 6  # regions that are drawn one by one
+MANY_FIGURES = 24  # of forest plots; the tables have everything
+FORESTS = ("comparisons", "models", "scores", "diagnosis", "longitudinal")
+
+
+def results_view(results: Results, folder: Path, text: tuple[Sequence[str], Sequence[str]]) -> dict[str, Any]:
+    """Paragraphs and pictures for the page; the pictures are written to `figures/` as SVG, too.
+
+    Parameters
+    ----------
+    results : of one call
+    folder : `group/`
+    text : paragraphs of results and of methods
+    """
+    for old in (folder / "figures").glob("result-*.svg"):
+        old.unlink()
+    figures = []
+    for number, (title, figure) in enumerate(_figures(results), 1):
+        name = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower()
+        path = graphs.save_svg(figure, folder / "figures" / f"result-{number:02d}_{name}.svg")
+        figures.append({"title": title, "uri": data_uri(path)})
+    return {"paragraphs": list(text[0]), "methods": list(text[1]), "figures": figures}
+
+
+def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
+    if not results.sample.tables:
+        return
+    yield from _forests(results)
+    here = results.sample.at_baseline()
+    measure, table = next(iter(here.tables.items()))
+    unit = f"{measure} [{here.units[measure]}]"
+    groups = here.people[results.design.groups] if results.design.groups else None
+    chosen = strongest(results.tables, measure, list(table.columns))
+    if groups is not None and len(here.groups) > 1:
+        yield "Groups", graphs.raincloud({name: table[name] for name in chosen}, groups, here.groups, unit)
+        yield from _rocs(results, here, measure)
+        for score in results.design.scores:
+            if score in here.people and here.people[score].notna().sum() > 2:
+                values = here.people[score].astype(float)
+                related = table.corrwith(values).abs().sort_values(ascending=False).dropna().index[:STRONGEST]
+                shown = {str(name): table[name] for name in related}
+                if shown:
+                    yield f"Regions and {score}", graphs.scatters(shown, values, groups, here.groups, unit)
+    yield from _trajectories(results, measure, chosen, unit)
+
+
+def _forests(results: Results) -> Iterator[tuple[str, Figure]]:
+    drawn = 0
+    for name in FORESTS:
+        table = results.tables.get(name)
+        if table is None or "p_corrected" not in table:
+            continue
+        for (measure, test, contrast), rows in table.groupby(["measure", "test", "contrast"], sort=False):
+            if rows["estimate"].notna().any() and drawn < MANY_FIGURES:
+                drawn += 1
+                title = f"{test}, {contrast} ({measure})"
+                itself = rows["effect_name"].iloc[0] if (rows["estimate"] == rows["effect"]).any() else ""
+                yield title, graphs.forest(rows, results.design.alpha, itself or rows["unit"].iloc[0], title)
+
+
+def strongest(tables: Mapping[str, pd.DataFrame], measure: str, columns: Sequence[str]) -> list[str]:
+    """Regions with the smallest p of a comparison or model of a measure; the first ones where nothing was tested."""
+    import pandas as pd
+
+    tested = [tables[name] for name in ("comparisons", "models") if name in tables]
+    if not tested:
+        return [str(name) for name in columns[:STRONGEST]]
+    joined = pd.concat(tested, ignore_index=True)
+    joined = joined[(joined["measure"] == measure) & joined["region"].isin(columns) & joined["p"].notna()]
+    order = joined.sort_values("p")["region"].drop_duplicates()
+    return [str(name) for name in order[:STRONGEST]] or [str(name) for name in columns[:STRONGEST]]
+
+
+def _rocs(results: Results, here: Sample, measure: str) -> Iterator[tuple[str, Figure]]:
+    """Curves of the regions with the largest areas, a figure a contrast."""
+    from qsmprep.stats.roc import curve
+
+    diagnosis = results.tables.get("diagnosis")
+    if diagnosis is None:
+        return
+    for contrast in contrasts_of(here, results.design, Ledger()):
+        found = diagnosis[
+            (diagnosis["contrast"] == contrast.name) & (diagnosis["test"] == "ROC") & (diagnosis["measure"] == measure)
+        ]
+        best = found[found["estimate"].notna()].sort_values("estimate", ascending=False).head(STRONGEST)
+        curves, areas = {}, {}
+        for _, row in best.iterrows():
+            name = str(row["region"])
+            if name not in here.tables[measure]:
+                continue
+            curves[name] = curve(here.tables[measure][name], contrast.sides, contrast.first, contrast.second)
+            interval = (
+                "" if math.isnan(row["estimate_low"]) else f" [{row['estimate_low']:.2f}, {row['estimate_high']:.2f}]"
+            )
+            areas[name] = f"AUC {row['estimate']:.2f}{interval}"
+        if curves:
+            yield f"ROC, {contrast.name}", graphs.roc_curves(curves, areas, f"{contrast.name}, {measure}")
+
+
+def _trajectories(results: Results, measure: str, chosen: Sequence[str], unit: str) -> Iterator[tuple[str, Figure]]:
+    """Persons over their sessions, in the strongest regions, where anybody was seen twice."""
+    import pandas as pd
+
+    sample = results.sample
+    person = sample.people.index.get_level_values("participant_id")
+    if not person.duplicated().any():
+        return
+    column = results.design.groups
+    groups = sample.people[column].to_numpy() if column else "all"
+    visit = sample.people.index.get_level_values("session")
+    for name in chosen:
+        value = sample.tables[measure][name].to_numpy(float)
+        table = pd.DataFrame({"person": person, "group": groups, "visit": visit, "value": value})
+        title = f"Over time, {region_text(name)}"
+        yield title, graphs.trajectories(table, sample.groups or ("all",), unit, title)
