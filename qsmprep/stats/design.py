@@ -89,7 +89,8 @@ def design_matrix(formula: str, people: pd.DataFrame, factors: Sequence[str] = (
         used = people[[name for name in map(str, people.columns) if name in named]]
         missing = used.isna() | used.isin([np.inf, -np.inf])
         out = missing.any(axis=1)
-        excluded = missing[out].apply(lambda row: f"{', '.join(row.index[row])} missing", axis=1).astype(str)
+        reasons = [f"{', '.join(used.columns[row])} missing" for row in missing[out].to_numpy()]
+        excluded = pd.Series(reasons, index=used.index[out], dtype=str)
         used = used[~out]
         if used.empty:
             raise ValueError(f"formula {formula!r}: no row has values for all of {', '.join(named)}")

@@ -26,7 +26,7 @@ def test_terms_factors_and_numbers(people):
     assert design.factors == {"group": ("HC", "MCI", "AD"), "sex": ("F", "M"), "site code": ("1", "2", "3")}
     assert list(design.terms) == ["group", "sex", "age", "site code", "group:sex"]
     assert [len(c) for c in design.terms.values()] == [2, 1, 1, 2, 2]
-    assert design.numbers == ("age",) and design.excluded.empty and not design.collinear
+    assert design.numbers == ("age",) and design.excluded.to_dict() == {} and not design.collinear
     assert np.linalg.matrix_rank(design.matrix) == design.matrix.shape[1] == 9
     grid = design.grid()
     assert len(grid) == 18 and np.allclose(grid.age, people.age.mean())
