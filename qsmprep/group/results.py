@@ -45,6 +45,8 @@ def results_view(results: Results, folder: Path, text: tuple[Sequence[str], Sequ
 
 
 def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
+    from qsmprep.group.normgraphs import norm_figures
+
     if not results.sample.tables:
         return
     yield from _forests(results)
@@ -64,6 +66,7 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
                 if shown:
                     yield f"Regions and {score}", graphs.scatters(shown, values, groups, here.groups, unit)
     yield from _trajectories(results, measure, chosen, unit)
+    yield from norm_figures(results, measure, chosen)
 
 
 def _forests(results: Results) -> Iterator[tuple[str, Figure]]:

@@ -68,3 +68,12 @@ def median_sd(x: Array, coefficients: Array) -> tuple[Array, Array]:
     curves = np.sort(x @ coefficients.T, axis=1)
     low, middle, high = (curves[:, QUANTILES.index(q)] for q in (0.25, 0.5, 0.75))
     return middle, (high - low) / (2 * stats.norm.ppf(0.75))
+
+
+def at(x: Array, coefficients: Array, deviate: float) -> Array:
+    """The values that have a normal deviate: the inverse of `z`."""
+    curves = np.sort(x @ coefficients.T, axis=1)
+    if abs(deviate) <= _NORMAL[-1]:
+        return np.array([np.interp(deviate, _NORMAL, curve) for curve in curves])
+    end, middle = (-1 if deviate > 0 else 0), curves[:, len(QUANTILES) // 2]
+    return np.asarray(middle + (curves[:, end] - middle) * deviate / _NORMAL[end])

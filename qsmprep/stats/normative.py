@@ -147,6 +147,15 @@ def score(model: NormativeModel, values: pd.DataFrame, people: pd.DataFrame) -> 
     return _joined(parts, values)
 
 
+def curve(norm: Norm, age: Array, sex: str = "", z: float = 0.0) -> Array:
+    """The value that people of a z-score have at each age; `norm` has a model, `sex` is one of its basis' or ""."""
+    rows = norm.basis.rows(age, np.full(len(age), sex, object))
+    if isinstance(norm.model, LocationScale):
+        mean, sd = norm.model.mean_sd(rows)
+        return mean + z * sd
+    return centiles.at(rows, np.asarray(norm.model, float), z)
+
+
 def score_controls(
     model: NormativeModel,
     values: pd.DataFrame,
