@@ -81,11 +81,6 @@ def level_mean(factor: str, level: str, design: DesignMatrix) -> Contrast:
     return Contrast(level, np.atleast_2d(vector), "mean", factor)
 
 
-def pairwise(levels: tuple[str, ...]) -> tuple[str, ...]:
-    """Texts of all pairs, the later level first: "MCI - HC", "AD - HC", "AD - MCI" of HC, MCI, AD."""
-    return tuple(f"'{b}' - '{a}'" for j, b in enumerate(levels) for a in levels[:j])
-
-
 def _term(text: str, name: str, design: DesignMatrix) -> Contrast:
     wanted = set(re.split(r"\s*:\s*", name))
     for term in design.terms:
