@@ -70,6 +70,7 @@ class Design:
     exclude : participants, or runs, to leave out
     exclude_fail : whether runs with the verdict FAIL are left out
     outlier_z, outliers : robust |z| within a group from which a number is flagged, or excluded
+    colocalize : what the names of another map in `--derivatives`, in template space, hold, such as "trc-DAT_pet"
     permutations : shuffles of the voxel-wise tests of χ in template space; 0 for no such tests
     fwhm : smoothing before them, inside grey matter and the rest of the brain apart [mm]
     cluster_p : two-sided p-value that forms their clusters
@@ -110,6 +111,7 @@ class Design:
     exclude_fail: bool = True
     outlier_z: float = 3.5
     outliers: str = "flag"
+    colocalize: str = ""
     permutations: int = 0
     fwhm: float = 3.0
     cluster_p: float = 0.001

@@ -12,10 +12,11 @@ from qsmprep.errors import NothingToDoError
 from qsmprep.group import collect, maps
 from qsmprep.group.analyses import run_analyses, write_results
 from qsmprep.group.collect import GroupRun
+from qsmprep.group.colocalization import run_colocalization
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
 from qsmprep.group.results import results_view
-from qsmprep.group.voxelwise import run_voxelwise
+from qsmprep.group.voxelwise import baseline_maps, run_voxelwise
 from qsmprep.group.writeup import write_paper
 from qsmprep.settings import Settings
 
@@ -66,6 +67,9 @@ def run_group(settings: Settings) -> Path:
         shown = results_view(results, folder, text)
         if design.permutations:
             run_voxelwise(usable, results.sample, design, settings, people.ledger)
+        if design.colocalize:
+            visits = baseline_maps(usable, results.sample)
+            run_colocalization(visits, results.sample.at_baseline(), design, settings, people.ledger)
     write_json(folder / "design.json", design_facts(design, panel) | {"notes": people.ledger.notes})
     write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
     for note in people.ledger.notes:

@@ -128,9 +128,11 @@ def label_names() -> dict[int, str]:
     """Names of the labels of `atlas_labels`, such as "putamen L"."""
     from qsmprep.regions import read_labels
 
-    names = {}
+    names: dict[int, str] = {}
     for name, offset in _ATLASES.items():
         table = read_labels(data.atlas(name).labels)
         for label, region, side in zip(table["index"], table["name"], table["hemisphere"], strict=True):
-            names[int(label) + offset] = f"{region} {side}" if side in ("L", "R") else str(region)
+            text = f"{region} {side}" if side in ("L", "R") else str(region)
+            # the rim of a nucleus that is larger in the second atlas
+            names[int(label) + offset] = f"{text} ({name})" if text in names.values() else text
     return names

@@ -72,7 +72,7 @@ def run_voxelwise(
     sources : χ maps in template space
     """
     here = sample.at_baseline()
-    chosen = _at_baseline(sources, sample)
+    chosen = baseline_maps(sources, sample)
     asked = questions(here, design, ledger)
     if not chosen or not asked:
         ledger.note("voxel-wise: there is no χ map in template space, or nothing to test; left out.")
@@ -121,7 +121,7 @@ def questions(sample: Sample, design: Design, ledger: Ledger) -> list[Question]:
     return found
 
 
-def _at_baseline(sources: Sequence[Source], sample: Sample) -> list[Source]:
+def baseline_maps(sources: Sequence[Source], sample: Sample) -> list[Source]:
     """The maps of the visits that persons are compared at."""
     visits = {(str(who), str(visit).removeprefix("ses-")) for who, visit in sample.baseline.index[sample.baseline]}
 
