@@ -28,7 +28,7 @@ def row(result, test):
 
 @pytest.mark.parametrize("method", module.METHODS)
 def test_finds_the_area_that_the_effect_allows_and_the_regions_that_carry_it(method):
-    values, groups = cohort(n1=100, n0=100)
+    values, groups = cohort(1, n1=100, n0=100)
     values.iloc[::17, 1] = np.nan
     ticks = []
     result = classify(values, groups, "AD", "HC", method=method, repeats=1, progress=lambda *x: ticks.append(x))
@@ -61,7 +61,7 @@ def test_one_outer_fold_step_by_step():
 
 def test_numbers_follow_from_the_predictions():
     values, groups = cohort()
-    result = classify(values, groups, "AD", "HC", repeats=2, folds=3)
+    result = classify(values, groups, "AD", "HC", repeats=2, folds=4)
     p = result.predictions.assign(y=lambda t: t["group"] == "AD")
     assert (p.groupby("repeat")["participant"].nunique() == 80).all()
     areas = [roc_auc_score(f["y"], f["probability"]) for _, f in p.groupby(["repeat", "fold"])]
@@ -79,7 +79,7 @@ def test_numbers_follow_from_the_predictions():
     assert result.calibration["n"].sum() == 80
     weighted = (result.calibration["observed"] * result.calibration["n"]).sum()
     assert weighted == pytest.approx(40)
-    again = classify(values, groups, "AD", "HC", repeats=2, folds=3)
+    again = classify(values, groups, "AD", "HC", repeats=2, folds=4)
     pd.testing.assert_frame_equal(result.predictions, again.predictions)
 
 
@@ -122,7 +122,7 @@ def test_all_measurements_of_a_participant_are_in_one_fold():
     rng = np.random.default_rng(0)
     twice = pd.concat([values, values + rng.normal(0, 1, values.shape)], ignore_index=True)
     who = pd.Series([*values.index, *values.index])
-    result = classify(twice, pd.Series([*groups, *groups]), "AD", "HC", participant=who, repeats=2, folds=3)
+    result = classify(twice, pd.Series([*groups, *groups]), "AD", "HC", participant=who, repeats=2, folds=4)
     assert len(result.predictions) == 2 * 30
     assert not result.predictions.duplicated(["participant", "repeat"]).any()
     # were a person's twin in the training folds, the area would be near 1
