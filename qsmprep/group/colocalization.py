@@ -59,9 +59,10 @@ def run_colocalization(
             f" persons or more in --derivatives ({places}), found {len(found)}; left out."
         )
         return []
-    stack = load_stack([s for s in sources if s.participant in found], design.fwhm, settings.template, ledger)
-    people = [one for one in stack.rows if one in found]
+    usable = [source for source in sources if source.participant in found]
     try:
+        stack = load_stack(usable, design.fwhm, settings.template, ledger)
+        people = list(stack.rows)
         mask, chi = stack.common(people)
         other = np.stack([_on_grid(found[one], mask.shape, stack.affine)[mask] for one in people])
     except (ValueError, OSError) as error:

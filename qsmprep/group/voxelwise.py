@@ -77,7 +77,11 @@ def run_voxelwise(
     if not chosen or not asked:
         ledger.note("voxel-wise: there is no χ map in template space, or nothing to test; left out.")
         return []
-    stack = load_stack(chosen, design.fwhm, settings.template, ledger)
+    try:
+        stack = load_stack(chosen, design.fwhm, settings.template, ledger)
+    except ValueError as error:
+        ledger.note(f"voxel-wise: not computed: {error}.")
+        return []
     tables, written = [], []
     for question in asked:
         try:

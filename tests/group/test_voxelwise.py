@@ -88,6 +88,15 @@ def test_nothing_is_tested_without_being_asked_for(cohort):
     assert not list((cohort.out / "group").glob("contrast-*"))
 
 
+def test_maps_that_cannot_be_read_stop_nothing(cohort):
+    for path in cohort.out.glob("sub-*/anat/*_Chimap.nii.gz"):
+        path.write_bytes(path.read_bytes()[:2000])
+    run_group(model(cohort, "permutations = 20\n"))
+    notes = json.loads((cohort.out / "group/design.json").read_text())["notes"]
+    assert any(note.startswith("voxel-wise: not computed: none of the χ maps") for note in notes)
+    assert (cohort.out / "group/group.html").exists()
+
+
 def test_labels_come_from_the_packaged_atlas():
     affine = np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = (-60, -60, -40)
