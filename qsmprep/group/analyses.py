@@ -32,14 +32,16 @@ FAMILY_COLUMNS = {"contrast": ("measure", "test", "contrast"), "test": ("measure
 class Task:
     """One analysis: its names among `design.TESTS`, the table it goes to, and what computes it.
 
-    `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`.
-    `tests` is false where that has no p-values, so that a second reference has nothing to confirm.
+    `compute` takes a sample (of one reference) and the design; it returns a tidy table with the column `measure`,
+    or several by name. `tests` is false where that has no p-values, so that a second reference has nothing to confirm;
+    `raw` is true where it wants the sample before harmonisation.
     """
 
     names: tuple[str, ...]
     table: str
-    compute: Callable[[Sample, Design, Ledger], pd.DataFrame]
+    compute: Callable[[Sample, Design, Ledger], pd.DataFrame | dict[str, pd.DataFrame]]
     tests: bool = True
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
     from qsmprep.stats.correct import correct
 
     parts: dict[str, list[pd.DataFrame]] = {}
+    raw = sample
     if design.harmonize and design.site and sample.tables:
         sample, effects = harmonised(sample, design, ledger)
         parts["harmonization"] = [effects] if len(effects) else []
@@ -109,12 +112,13 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
         if not (sample.tables or sample.repeats):
             continue
         try:
-            table = task.compute(sample, design, ledger)
+            made = task.compute(raw if task.raw else sample, design, ledger)
         except (InputError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             ledger.note(f"{', '.join(task.names)}: not computed: {error}")
             continue
-        if len(table):
-            parts.setdefault(task.table, []).append(table)
+        for name, table in (made if isinstance(made, dict) else {task.table: made}).items():
+            if len(table):
+                parts.setdefault(name, []).append(table)
     tables = {}
     for name, found in parts.items():
         if not found:

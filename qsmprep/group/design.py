@@ -25,7 +25,7 @@ NORMS = ("location-scale", "quantile", "none")
 TESTS = (
     "welch", "mannwhitney", "anova", "welch_anova", "kruskal", "tukey", "games_howell", "dunn",
     "glm", "mancova", "power", "pearson", "spearman", "partial", "regression", "coupling",
-    "roc", "cutoff", "paired", "rates", "mixed", "normative", "reliability",
+    "roc", "cutoff", "classify", "paired", "rates", "mixed", "normative", "reliability",
 )  # fmt: skip
 CONTROL_NAMES = ("hc", "cn", "cu", "nc", "ctl", "ctrl", "con", "control", "controls", "healthy", "healthy control")
 _SEPARATORS = (" - ", " − ", " > ", " vs ", " vs. ", " versus ")

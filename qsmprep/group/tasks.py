@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qsmprep.group import between, diagnosis, longitudinal, models, relations, reliability
+from qsmprep.group import between, classification, diagnosis, longitudinal, models, relations, reliability
 from qsmprep.group.analyses import Task
 
 TASKS: tuple[Task, ...] = (
@@ -17,6 +17,7 @@ TASKS: tuple[Task, ...] = (
     Task(("coupling",), "scores", relations.coupling),
     Task(("roc",), "diagnosis", diagnosis.roc),
     Task(("cutoff",), "cutoffs", diagnosis.cutoff, tests=False),
+    Task(("classify",), "classification", classification.classify, tests=False, raw=True),
     Task(("paired",), "longitudinal", longitudinal.paired),
     Task(("rates",), "longitudinal", longitudinal.rates),
     Task(("rates",), "rates", longitudinal.individual_rates, tests=False),

@@ -424,3 +424,20 @@ def test_regions_of_a_design_are_tested_together_and_the_least_effect_is_told(da
     least = table(dataset, "power").set_index("region")
     # Cohen 1988, table 2.4.1: 25 a group find d = 0.8 with power 0.8
     assert least.loc["deepgrey.putamen.L", "effect"] == pytest.approx(0.81, abs=0.015)
+
+
+def test_classifier_over_the_chosen_regions_is_judged_on_unseen_persons(dataset, rng, tmp_path, monkeypatch):
+    monkeypatch.setattr("qsmprep.group.classification.REPEATS", 1)
+    people = dataset.cohort({"HC": 16, "PD": 16}, REGIONS, rng, shift={("PD", "deepgrey.SNr"): 60})
+    write_participants(dataset, people)
+    model = tmp_path / "design.toml"
+    model.write_text('regions = ["putamen", "SNr"]\ntests = ["classify"]\n')
+    run_group(dataset.settings(model=model))
+    found = table(dataset, "classification")
+    area = found[found["test"] == "AUC"] if (found["test"] == "AUC").any() else found[found["effect_name"] == "AUC"]
+    assert len(area) == 2 and (area["estimate"] > 0.9).all()
+    each = table(dataset, "classification_people")
+    assert len(each) == 2 * 32
+    assert each[each["group"] == "PD"]["probability"].mean() > 0.7
+    counts = table(dataset, "classification_regions")
+    assert set(counts["region"]) == {f"deepgrey.{n}.{s}.chi_median" for n in ("putamen", "SNr") for s in "LR"}
