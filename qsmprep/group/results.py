@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STRONGEST = 6  # regions that are drawn one by one
 MANY_FIGURES = 24  # of forest plots; the tables have everything
-FORESTS = ("comparisons", "models", "scores", "diagnosis", "longitudinal")
+FORESTS = ("models", "scores", "longitudinal", "diagnosis", "comparisons")
 
 
 def results_view(results: Results, folder: Path, text: tuple[Sequence[str], Sequence[str]]) -> dict[str, Any]:
