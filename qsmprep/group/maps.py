@@ -1,4 +1,4 @@
-"""Mean, standard deviation and count of χ over participants in template space, one image in memory at a time."""
+"""Mean, median, standard deviation and count of χ over participants in template space."""
 
 from __future__ import annotations
 
@@ -55,11 +55,46 @@ class Moments:
         return np.sqrt(np.divide(self.squares, self.n - 1, out=np.zeros(self.shape), where=self.n > 1))
 
 
+class Medians:
+    """Voxelwise median; keeps the counted values of every image, until they take more than `limit_gb`."""
+
+    def __init__(self, shape: tuple[int, ...], limit_gb: float = 4.0) -> None:
+        self.shape, self.left = shape, limit_gb * 1e9
+        self._kept: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
+
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Keep `values` (x, y, z) where `valid`."""
+        self.left -= 8 * int(valid.sum())
+        if self.left < 0:
+            self._kept = []
+            return
+        self._kept.append((np.flatnonzero(valid).astype(np.int32), values[valid].astype(np.float32)))
+
+    def median(self) -> NDArray[np.float32] | None:
+        """(x, y, z), 0 where nothing was counted; None if there was too much to keep."""
+        if self.left < 0 or not self._kept:
+            return None
+        out = np.zeros(int(np.prod(self.shape)), np.float32)
+        for start in range(0, len(out), 2**18):
+            stop = min(start + 2**18, len(out))
+            part = np.full((len(self._kept), stop - start), np.nan, np.float32)
+            for row, (places, values) in zip(part, self._kept, strict=True):
+                first, last = np.searchsorted(places, (start, stop))
+                row[places[first:last] - start] = values[first:last]
+            counted = np.isfinite(part).any(axis=0)
+            out[start:stop][counted] = np.nanmedian(part[:, counted], axis=0)
+        return out.reshape(self.shape)
+
+
 @dataclass(frozen=True)
 class GroupMap:
-    """χ over participants: mean and SD [ppm] (0 where `n` is 0) and the number of participants counted per voxel."""
+    """χ over participants: mean, median and SD [ppm] (0 where `n` is 0), and how many participants a voxel has.
+
+    `median` is None where the images of all participants do not fit in memory.
+    """
 
     mean: NDArray[np.float32]
+    median: NDArray[np.float32] | None
     sd: NDArray[np.float32]
     n: NDArray[np.int16]
     affine: NDArray[np.float64]
@@ -85,7 +120,7 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
     import nibabel as nib
 
     usable, excluded, affine, shape = same_grid(sources)
-    moments = Moments(shape)
+    moments, medians = Moments(shape), Medians(shape)
     counted = []
     for participant in sorted({source.participant for source in usable}):
         within = Moments(shape)
@@ -102,11 +137,12 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
             within.add(values, valid)
         if within.n.any():
             moments.add(within.mean, within.n > 0)
+            medians.add(within.mean, within.n > 0)
             counted.append(participant)
     if not counted:
         raise ValueError("none of the χ maps in template space has a voxel that can be counted")
     mean, sd = moments.mean.astype(np.float32), moments.sd().astype(np.float32)
-    return GroupMap(mean, sd, moments.n, affine, tuple(counted), tuple(excluded))
+    return GroupMap(mean, medians.median(), sd, moments.n, affine, tuple(counted), tuple(excluded))
 
 
 def valid_voxels(source: Source, values: NDArray[np.float32]) -> NDArray[np.bool_]:

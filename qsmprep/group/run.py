@@ -125,9 +125,12 @@ def _write_map(
     by_mask = sum(1 for member in members if member.mask is not None)
     for desc, data, units, text in (
         ("mean", group_map.mean, "ppm", "Mean χ over participants"),
+        ("median", group_map.median, "ppm", "Median χ over participants"),
         ("sd", group_map.sd, "ppm", "Standard deviation of χ over participants"),
         ("n", group_map.n, "1", "Number of participants counted in each voxel"),
     ):
+        if data is None:
+            continue
         meta = sidecar(
             settings,
             sources=[member.chi for member in members],

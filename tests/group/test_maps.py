@@ -2,7 +2,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from qsmprep.group.maps import Moments, Source, mean_map
+from qsmprep.group.maps import Medians, Moments, Source, mean_map
 
 AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
 SHAPE = (5, 6, 7)
@@ -88,3 +88,18 @@ def test_truncated_image_is_left_out(save):
 def test_no_readable_image_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no readable"):
         mean_map([Source("sub-01", "sub-01", tmp_path / "absent.nii.gz")])
+
+
+def test_median_counts_only_valid_voxels(save):
+    shape = (70, 70, 61)  # more than one part
+    rng = np.random.default_rng(2)
+    data, valid = rng.standard_normal((5, *shape)), rng.random((5, *shape)) > 0.4
+    medians, short = Medians(shape), Medians(shape, limit_gb=1e-3)
+    for values, where in zip(data, valid, strict=True):
+        medians.add(values, where)
+        short.add(values, where)
+    expected = np.ma.median(np.ma.array(data, mask=~valid), axis=0).filled(0)
+    np.testing.assert_allclose(medians.median(), expected, atol=1e-6)
+    assert short.median() is None
+    sources = [Source(f"sub-{i}", f"sub-{i}", save(str(i), np.full(SHAPE, v))) for i, v in enumerate((0.1, 0.2, 0.9))]
+    np.testing.assert_allclose(mean_map(sources).median, 0.2, rtol=1e-6)
