@@ -62,7 +62,8 @@ def _asked(study: Study) -> list[str]:
     lines = [
         f"Nobody was scanned: {counts} persons were drawn with the numbers below, plus the error of the measurement. "
         "Regions that are not listed do not differ; one draw of so few persons can still show a difference there, or "
-        "miss one here (the seed is 1 on every page, whatever comes out). Sizes marked *plausible* are not the paper's: it tells their direction only.",
+        "miss one here (the seed is 1 on every page, whatever comes out). "
+        "Sizes marked *plausible* are not the paper's: it tells their direction only.",
         "",
         "| region | side | difference [ppb] | SD between persons | source |",
         "|---|---|---|---|---|",
