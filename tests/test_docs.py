@@ -33,7 +33,7 @@ def test_readme_names_only_options_that_exist():
     text = (ROOT / "README.md").read_text()
     commands = "\n".join(line for line in text.splitlines() if "docker" not in line and "SBATCH" not in line)
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", commands)) - {"--cleanenv"}
-    from qsmprep.cli.phantom import main as phantom
+    from qsmprep.cli.phantom import command as phantom
 
     of_phantom = {option for parameter in phantom.params for option in parameter.opts}
     assert told <= options() | of_phantom | {"--help", "--version"}
