@@ -68,7 +68,7 @@ def contrasts_of(sample: Sample, design: Design, ledger: Ledger) -> list[Contras
             )
             pairs = [pair for pair in pairs if pair[1] == (sample.groups[0],)]
         wanted = pairs
-    return [_contrast(left, right, labels) for left, right in wanted]
+    return [_contrast(left, right, labels) for left, right in dict.fromkeys(wanted)]
 
 
 def _contrast(left: tuple[str, ...], right: tuple[str, ...], labels: list[pd.Series]) -> Contrast:

@@ -31,6 +31,6 @@ def test_subtypes_are_groups_and_sides_can_be_joined():
 
 
 def test_a_contrast_of_unknown_groups_is_told_and_the_others_stay():
-    contrasts, ledger = found(contrasts=("AD - HC", "PD - HC"))
+    contrasts, ledger = found(contrasts=("AD - HC", "PD - HC", "PD vs control"))
     assert [contrast.name for contrast in contrasts] == ["PD - HC"]
     assert "no group AD; found HC, PD, MSA" in ledger.notes[0]
