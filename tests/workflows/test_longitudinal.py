@@ -17,6 +17,7 @@ from qsmprep.phantom.subject import _stream, make_subject
 from qsmprep.phantom.visit import write_visit
 from qsmprep.settings import Settings
 
+pytestmark = pytest.mark.timeout(2400)  # both visits are registered before the first test is asked
 TILTS = (0.0, 12.0)
 OPTIONS = Options(seed=3, te=(0.004, 0.010, 0.016), voxel_size=(3.0,) * 3, t1w_voxel_size=(3.0,) * 3)
 
