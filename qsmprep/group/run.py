@@ -16,6 +16,7 @@ from qsmprep.group.colocalization import run_colocalization
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
 from qsmprep.group.results import results_view
+from qsmprep.group.voxelviews import voxel_view
 from qsmprep.group.voxelwise import baseline_maps, run_voxelwise
 from qsmprep.group.writeup import write_paper
 from qsmprep.settings import Settings
@@ -66,7 +67,8 @@ def run_group(settings: Settings) -> Path:
         text = write_paper(folder, results.tables, design, results.second_reference)
         shown = results_view(results, folder, text)
         if design.permutations:
-            run_voxelwise(usable, results.sample, design, settings, people.ledger)
+            written = run_voxelwise(usable, results.sample, design, settings, people.ledger)
+            shown["voxelwise"] = voxel_view(written, folder, design.alpha)
         if design.colocalize:
             visits = baseline_maps(usable, results.sample)
             run_colocalization(visits, results.sample.at_baseline(), design, settings, people.ledger)
