@@ -63,10 +63,10 @@ def compare(t1w: Path, gre: Path, atlases: Path, work: Path, out: Path) -> dict[
     nib.save(nib.Nifti1Image(allen.labels.astype(np.int16), allen.affine), stored)
     other = on_grid(stored, t1w, through_t1w, work / "allen_on_t1w.nii.gz")
     other_names = pd.DataFrame({"index": range(1, len(allen.regions) + 1), "name": [n for n, _ in allen.regions]})
-    draw(t1w, work / "packaged.nii.gz", atlas.labels, out / "xa30_labels_t1w.webp", "Through the T1w")
+    draw(t1w, work / "packaged.nii.gz", names, out / "xa30_labels_t1w.webp", "Through the T1w")
     gre_labels = work / "gre_grid.nii.gz"
     on_grid(atlas.image, gre, own, gre_labels)
-    draw(gre, gre_labels, atlas.labels, out / "xa30_labels_gre.webp", "Through the gradient echo alone")
+    draw(gre, gre_labels, names, out / "xa30_labels_gre.webp", "Through the gradient echo alone")
     again = on_grid(atlas.image, t1w, chain(t1w, work / "again"), work / "again.nii.gz")
     return {
         "T1w against gradient echo (3.4 mm)": dice_of(packaged, names, through_gre, names),
@@ -101,7 +101,7 @@ def dice_of(a: np.ndarray, a_names: pd.DataFrame, b: np.ndarray, b_names: pd.Dat
     return found
 
 
-def draw(image: Path, labels: Path, lookup: Path, out: Path, title: str) -> None:
+def draw(image: Path, labels: Path, lookup: pd.DataFrame, out: Path, title: str) -> None:
     """Outlines of the labels on the image."""
     values: Any = nib.load(image)
     brightness = np.asanyarray(values.dataobj).astype(np.float32)
