@@ -26,6 +26,7 @@ from .parameters import (
     UNWRAP_METHODS,
     Tables,
 )
+from .tomlfile import load_toml
 
 ANALYSIS_LEVELS = ("participant", "group")
 REFERENCES = ("brain", "csf", "wm", "none")
@@ -306,14 +307,7 @@ def panel_names() -> tuple[str, ...]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a settings file and check its keys and types. Relative paths count from the file's folder."""
-    try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"--config: there is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config: {path} cannot be read ({error}).") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--config: {path} is not valid TOML: {error}.") from None
+    raw = load_toml(Path(path), "--config")
     return _checked(Settings, raw, Path(path), "")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from qsmprep.errors import UsageError, check_choice, check_range
 from qsmprep.group.panels import Panel, read_panel
 from qsmprep.settings import Settings
+from qsmprep.tomlfile import load_toml
 
 CORRECTIONS = ("fdr_bh", "fdr_by", "holm", "bonferroni", "none")
 FAMILIES = ("contrast", "test", "all")
@@ -209,14 +209,7 @@ def read_model(path: Path) -> dict[str, Any]:
     UsageError
         See `read_design`.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"--model: there is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--model: {path} cannot be read ({error}).") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--model: {path} is not valid TOML: {error}.") from None
+    raw = load_toml(path, "--model")
     hints = typing.get_type_hints(Design)
     known = [f.name for f in fields(Design) if f.name != "source"]
     values = {}
