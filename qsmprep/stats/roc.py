@@ -240,67 +240,12 @@ def compare_paired(
         a,
         b,
         np.sqrt(variance),
-        np.full(len(regions), np.inf),
         confidence,
         regions=list(regions),
         test="DeLong, paired",
         contrast=f"{patient} vs {control}: {names[0]} - {names[1]}",
         n=n1 + n0,
         n_groups=_sizes(n1, n0, patient, control),
-        note=notes,
-        patient=patient,
-    )
-
-
-def compare_independent(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    groups: pd.Series,
-    patient: str,
-    control: str,
-    *,
-    names: tuple[str, str],
-    direction: str = "auto",
-    confidence: float = 0.95,
-) -> pd.DataFrame:
-    """DeLong's test between the same marker in different people (say of two scanners), for all regions in both tables.
-
-    The parameters and the table are those of `compare_paired`, but no person may be in both tables. The statistic is
-    compared with Student's t with Satterthwaite's degrees of freedom, which small samples need.
-
-    Raises
-    ------
-    ValueError
-        If a person is in both tables.
-    """
-    if len(first.index.intersection(second.index)):
-        raise ValueError("A person is in both samples; use the paired test.")
-    regions = first.columns.intersection(second.columns)
-    positive = outcome(groups, patient, control)
-    a, b = (placements(each[regions], positive, direction) for each in (first, second))
-    (n1a, n0a), (n1b, n0b) = a.counts, b.counts
-    va, vb, na, nb = a.variance, b.variance, n1a + n0a, n1b + n0b
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = (va + vb) ** 2 / (va**2 / (na - 1.0) + vb**2 / (nb - 1.0))
-    variance = np.where(va + vb > 1e-14, va + vb, np.nan)
-    notes = []
-    for i in range(len(regions)):
-        each = [_note(n1a[i], n0a[i], patient, control, not a.rank_variance[i] > 1e-12)]
-        each.append(_note(n1b[i], n0b[i], patient, control, not b.rank_variance[i] > 1e-12))
-        told = [f"{note} ({name})" for note, name in zip(each, names, strict=True) if note]
-        notes.append("; ".join(told) or ("no overlap of the groups in either sample" if np.isnan(variance[i]) else ""))
-    sizes = zip(_sizes(n1a, n0a, patient, control), _sizes(n1b, n0b, patient, control), strict=True)
-    return _differences(
-        a,
-        b,
-        np.sqrt(variance),
-        freedom,
-        confidence,
-        regions=list(regions),
-        test="DeLong, independent",
-        contrast=f"{patient} vs {control}: {names[0]} - {names[1]}",
-        n=na + nb,
-        n_groups=[f"{names[0]}: {x}; {names[1]}: {y}" for x, y in sizes],
         note=notes,
         patient=patient,
     )
@@ -379,16 +324,15 @@ def _differences(
     a: Placements,
     b: Placements,
     se: Array,
-    freedom: Array,
     confidence: float,
     *,
     regions: list[str],
     patient: str,
     **columns: Any,
 ) -> pd.DataFrame:
-    """Differences of areas with interval and two-sided test; `freedom` inf is the normal distribution."""
+    """Differences of areas with interval and two-sided test."""
     difference = np.where(np.isfinite(se), a.auc - b.auc, np.nan)
-    width = stats.t.isf((1 - confidence) / 2, freedom) * se
+    width = stats.norm.isf((1 - confidence) / 2) * se
     statistic = difference / se
     table = _frames.table(
         regions,
@@ -396,10 +340,9 @@ def _differences(
         estimate_low=difference - width,
         estimate_high=difference + width,
         estimate_se=se,
-        statistic_name="z" if np.isinf(freedom).all() else "t",
+        statistic_name="z",
         statistic=statistic,
-        df1=np.where(np.isfinite(freedom), freedom, np.nan),
-        p=2 * stats.t.sf(np.abs(statistic), freedom),
+        p=2 * stats.norm.sf(np.abs(statistic)),
         **columns,
     )
     return table.assign(
