@@ -12,7 +12,7 @@ NPROC  ?= $(shell nproc)
 #             LABELS: nuclei of another atlas in MNI space, such as the Allen Institute's, with its table beside it
 LABELS ?= ../shared/data/atlases/AllenAtlas.nii.gz
 LABELS_TABLE ?= $(LABELS:.nii.gz=.json)
-ANATOMY ?= anatomy
+ANATOMY ?= benchmarks/anatomy
 COHORT ?= cohort
 .PHONY: demo test bench bench-anatomy cohort lint types lock clean
 
