@@ -331,7 +331,7 @@ def _group() -> list[GroupedOption]:
             "contrasts",
             cls=ListOption,
             metavar="'A - B'",
-            help="Groups to compare; 'A + B - C' takes the mean of A and B.",
+            help="Groups to compare; 'A + B - C' takes A and B together; linear models know more.",
             show_default="all pairs",
         ),
         _option(

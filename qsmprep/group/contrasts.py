@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qsmprep.errors import UsageError
-from qsmprep.group.design import Design, contrast_name, parse_contrast
+from qsmprep.group.design import Design, contrast_name, of_model, parse_contrast
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample
 
@@ -41,23 +41,22 @@ class Contrast:
 def contrasts_of(sample: Sample, design: Design, ledger: Ledger) -> list[Contrast]:
     """Contrasts of the design between the persons of a sample at one visit; those that cannot be are told.
 
-    Without `contrasts`, each group against the reference, then the other pairs. Levels of `subtype` are groups too; a
-    person of group PD and subtype TD is in both.
+    Without any (those of the linear model do not count), each group against the reference, then the other pairs. Levels
+    of `subtype` are groups too; a person of group PD and subtype TD is in both.
     """
     if not sample.groups:
         return []
     labels = [sample.people[design.groups].where(sample.people[design.groups].isin(sample.groups))]
-    names = list(sample.groups)
     if design.subtype:
         labels.append(sample.people[design.subtype])
-        names += [level for level in sorted(set(labels[1].dropna())) if level not in names]
     wanted: list[Sides] = []
-    for text in design.contrasts:
+    named = [text for text in design.contrasts if text not in model_contrasts(sample, design)]
+    for text in named:
         try:
-            wanted.append(parse_contrast(text, names))
+            wanted.append(parse_contrast(text, _names(sample, design)))
         except UsageError as error:
             ledger.note(f"{design.source}: {error} Left out.")
-    if not design.contrasts:
+    if not named:
         pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
             ((b,), (a,)) for a, b in itertools.combinations(sample.groups, 2)
         ]
@@ -69,6 +68,24 @@ def contrasts_of(sample: Sample, design: Design, ledger: Ledger) -> list[Contras
             pairs = [pair for pair in pairs if pair[1] == (sample.groups[0],)]
         wanted = pairs
     return [_contrast(left, right, labels) for left, right in dict.fromkeys(wanted)]
+
+
+def model_contrasts(sample: Sample, design: Design) -> list[str]:
+    """Contrasts of the design that are no two sides of groups but something that a linear model can be asked."""
+
+    def of_groups(text: str) -> bool:
+        try:
+            return bool(parse_contrast(text, _names(sample, design)))
+        except UsageError:
+            return False
+
+    return [text for text in design.contrasts if of_model(text) and not of_groups(text)]
+
+
+def _names(sample: Sample, design: Design) -> list[str]:
+    """Groups, and the levels of `subtype`."""
+    levels = sorted(set(sample.people[design.subtype].dropna())) if design.subtype else []
+    return list(dict.fromkeys((*sample.groups, *levels)))
 
 
 def _contrast(left: tuple[str, ...], right: tuple[str, ...], labels: list[pd.Series]) -> Contrast:

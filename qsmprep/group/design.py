@@ -41,7 +41,9 @@ class Design:
     order : groups in the order of tables and plots; others are left out. () for all, the reference first
     reference : the group that others are compared with; "" for the first of `order`, else the controls by name
     subtype : column that parts a group further (TD and AR within PD); its levels can stand in contrasts
-    contrasts : such as "AD - HC" or "TD + AR - HC" (the mean of TD and AR); () for all pairs
+    contrasts : such as "AD - HC" or "TD + AR - HC" (the mean of TD and AR); () for all pairs. What only a linear
+        model can answer ("AD - HC | apoe=e4", "interaction(group:apoe)"; see `qsmprep.stats.contrasts.contrast`) is
+        for the models alone: all pairs are compared beside them
     formula : right side of the linear model, such as "group * apoe + age + sex"; "" for groups and covariates
     covariates : columns that every adjusted model holds
     scores : columns to correlate with the regions
@@ -289,6 +291,14 @@ def parse_contrast(text: str, groups: Sequence[str]) -> tuple[tuple[str, ...], t
         raise UsageError(f"contrast {text!r}: expected two sides, such as 'AD - HC'.")
     unknown = [p.strip() for side in found for p in side.split("+") if not _group(p, groups)]
     raise UsageError(f"contrast {text!r}: there is no group {', '.join(unknown)}; found {', '.join(groups)}.")
+
+
+def of_model(text: str) -> bool:
+    """Whether a contrast is one of the linear model's coefficients rather than of groups of persons.
+
+    It is where it has a condition (`|`), weights, levels in brackets, or is an `interaction()` or a `term()`.
+    """
+    return re.search(r"\b(?:interaction|term)\s*\(|[|*/\[]", text) is not None
 
 
 def _group(name: str, groups: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qsmprep.errors import InputError
-from qsmprep.group.contrasts import Contrast, contrasts_of
+from qsmprep.group.contrasts import Contrast, contrasts_of, model_contrasts
 from qsmprep.group.design import Design
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample
@@ -42,7 +42,7 @@ def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     people = model_people(here, design)
     model = _matrix(formula, people, design.groups, ledger)
     contrasts = contrasts_of(here, design, ledger)
-    inside, texts = _texts(model, contrasts, design)
+    inside, texts = _texts(model, contrasts, here, design, ledger)
     tables = [
         _named(fit_glm(table, model, list(texts)), texts).assign(measure=measure)
         for measure, table in here.tables.items()
@@ -87,7 +87,7 @@ def mancova(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     if not formula or not here.tables or not (design.panel or design.regions):
         return pd.DataFrame()
     model = _matrix(formula, model_people(here, design), design.groups, Ledger())
-    _, texts = _texts(model, contrasts_of(here, design, Ledger()), design)
+    _, texts = _texts(model, contrasts_of(here, design, Ledger()), here, design, Ledger())
     tables = []
     for measure, table in here.tables.items():
         known = table.loc[:, table.max() > table.min()]
@@ -111,7 +111,7 @@ def power(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     if not formula or not here.tables:
         return pd.DataFrame()
     model = _matrix(formula, model_people(here, design), design.groups, Ledger())
-    _, texts = _texts(model, contrasts_of(here, design, Ledger()), design)
+    _, texts = _texts(model, contrasts_of(here, design, Ledger()), here, design, Ledger())
     tables = [
         _named(detectable(table, model, list(texts), alpha=design.alpha), texts).assign(measure=measure)
         for measure, table in here.tables.items()
@@ -119,11 +119,22 @@ def power(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _texts(model: DesignMatrix, contrasts: list[Contrast], design: Design) -> tuple[list[Contrast], dict[str, str]]:
-    """Contrasts whose groups are levels of the model; and, with the slopes, as the model reads them -> their names."""
+def _texts(
+    model: DesignMatrix, contrasts: list[Contrast], sample: Sample, design: Design, ledger: Ledger
+) -> tuple[list[Contrast], dict[str, str]]:
+    """Contrasts whose groups are levels of the model; and, with the design's contrasts of the model and the slopes, as
+    the model reads them -> their names. What the model cannot answer is told."""
+    from qsmprep.stats.contrasts import contrast
+
     column = _group_factor(model, design)
     inside = [c for c in contrasts if column and {*c.left, *c.right} <= set(model.factors[column])]
     texts = {_text(contrast): contrast.name for contrast in inside}
+    for text in model_contrasts(sample, design):
+        try:
+            contrast(text, model)
+            texts[text] = text.strip()
+        except ValueError as error:
+            ledger.note(f"{design.source}: {error} Left out.")
     return inside, texts | {f"'{name}'": name for name in model.numbers if name in model.terms}
 
 

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from qsmprep.group.contrasts import contrasts_of
+from qsmprep.group.contrasts import contrasts_of, model_contrasts
 from qsmprep.group.design import Design
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample
@@ -34,3 +34,24 @@ def test_a_contrast_of_unknown_groups_is_told_and_the_others_stay():
     contrasts, ledger = found(contrasts=("AD - HC", "PD - HC", "PD vs control"))
     assert [contrast.name for contrast in contrasts] == ["PD - HC"]
     assert "no group AD; found HC, PD, MSA" in ledger.notes[0]
+
+
+def test_contrasts_of_the_model_are_no_sides_of_groups_and_leave_the_pairs():
+    texts = (
+        "PD - HC | apoe=e4",
+        "interaction(PD - HC, e4 - e3)",
+        "(PD + MSA)/2 - HC",
+        "term(apoe)",
+        "age[PD] - age[HC]",
+    )
+    contrasts, ledger = found(contrasts=texts)
+    assert [contrast.name for contrast in contrasts] == ["PD - HC", "MSA - HC", "MSA - PD"] and not ledger.notes
+    assert model_contrasts(SAMPLE, Design(groups="dx", contrasts=(*texts, "PD - HC"))) == list(texts)
+
+
+def test_a_group_whose_name_holds_a_sign_is_still_a_group():
+    people = PEOPLE.replace({"dx": {"MSA": "PD/MSA"}})
+    sample = Sample(people, {}, {}, pd.Series(True, index=people.index), ("HC", "PD", "PD/MSA"))
+    design = Design(groups="dx", contrasts=("PD/MSA - HC",))
+    assert [contrast.name for contrast in contrasts_of(sample, design, Ledger())] == ["PD/MSA - HC"]
+    assert model_contrasts(sample, design) == []
