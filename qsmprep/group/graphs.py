@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 INK, FAINT, BEYOND = "#1d2530", "#8a94a0", "#d55e00"
 MANY_ROWS = 50  # of a forest plot; the strongest are drawn, the table has them all
+GRADES = (0.5, 0.75, 0.9)  # where poor, moderate and good ICC end (Koo and Li 2016, doi:10.1016/j.jcm.2016.02.012)
 MANY_POINTS = 300  # of a cloud; beyond, every n-th is drawn, and the density tells the rest
 
 
@@ -73,6 +75,70 @@ def forest(table: pd.DataFrame, alpha: float, unit: str, title: str) -> Figure:
     )
     axis.set_ylim(-0.7, len(shown) - 0.3)
     axis.set_title(title + (f", {len(shown)} of {len(known)} regions" if len(shown) < len(known) else ""), size=9)
+    return figure
+
+
+def icc_forest(table: pd.DataFrame, title: str) -> Figure:
+    """Intraclass correlation with its interval, one row a region, over bands of poor to excellent agreement.
+
+    Parameters
+    ----------
+    table : rows of one form, with region, estimate and its interval; of many regions the lowest are drawn
+    """
+    known = table[table["estimate"].notna()].sort_values("estimate")
+    shown = known.head(MANY_ROWS)
+    figure, (axis,) = _figure(6.4, 1.1 + 0.19 * max(len(shown), 1))
+    at, middle = np.arange(len(shown)), shown["estimate"].to_numpy(float)
+    ends = np.abs(shown[["estimate_low", "estimate_high"]].to_numpy(float).T - middle)
+    axis.errorbar(middle, at, xerr=ends, fmt="o", ms=4, color=COLORS[0], lw=1.2)
+    low = min(0.0, float(np.nanmin(middle - ends[0], initial=0.0)))
+    edges = (low - 0.02, *GRADES, 1.01)
+    for shade, (left, right) in enumerate(itertools.pairwise(edges)):
+        axis.axvspan(left, right, color=INK, alpha=0.12 - 0.04 * shade, lw=0)
+    axis.set_yticks(at, [region_text(str(name)) for name in shown["region"]])
+    axis.set(xlim=(edges[0], edges[-1]), ylim=(-0.7, len(shown) - 0.3))
+    axis.set_xlabel("ICC and 95 % interval; from dark to white: poor, moderate, good, excellent", size=8)
+    axis.set_title(title + (f", the lowest {len(shown)} of {len(known)}" if len(shown) < len(known) else ""), size=9)
+    return figure
+
+
+def bland_altman(
+    pairs: Mapping[str, pd.DataFrame], agreement: pd.DataFrame, names: tuple[str, str], unit: str
+) -> Figure:
+    """Difference of two measurements over their mean, a point a person, with bias, limits of agreement and intervals.
+
+    Persons beyond the limits are named.
+
+    Parameters
+    ----------
+    pairs : region -> the two measurements of each person, columns first and second, index participant_id
+    agreement : rows of these two measurements by region and test, as `stats.reliability.bland_altman` gives them
+    names : what the measurements are called
+    """
+    columns = min(3, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure, axes = _figure(3.1 * columns, 2.7 * rows, rows, columns)
+    for axis in axes[len(pairs) :]:
+        axis.set_visible(False)
+    lines = {"bias": "-", "lower limit of agreement": "--", "upper limit of agreement": "--"}
+    numbers = agreement[["estimate", "estimate_low", "estimate_high"]].to_numpy(float)
+    found = dict(zip(zip(agreement["region"], agreement["test"], strict=True), numbers, strict=True))
+    for axis, (region, pair) in zip(axes, pairs.items(), strict=False):
+        known = pair.dropna()
+        middle, difference = known.mean(axis=1), known["first"] - known["second"]
+        axis.plot(middle, difference, "o", ms=3.4, mec="none", alpha=0.8, color=COLORS[0])
+        axis.axhline(0, color=FAINT, lw=0.8, ls=":")
+        for test, style in lines.items():
+            value, low, high = found[(region, test)]
+            axis.axhspan(low, high, color=BEYOND if test == "bias" else INK, alpha=0.12, lw=0)
+            axis.axhline(value, color=BEYOND if test == "bias" else INK, lw=1.2, ls=style)
+            axis.text(1.01, value, f"{value:.3g}", size=7, va="center", transform=axis.get_yaxis_transform())
+        limits = [found[(region, test)][0] for test in list(lines)[1:]]
+        for who in known.index[(difference < limits[0]) | (difference > limits[1])]:
+            axis.annotate(str(who).removeprefix("sub-"), (middle[who], difference[who]), size=6, color=INK)
+        axis.set_title(f"{region_text(region)}, n {len(known)}", size=9)
+        axis.set_xlabel(f"mean of both, {unit}", size=8)
+        axis.set_ylabel(f"difference, {names[0]} - {names[1]}", size=8)
     return figure
 
 

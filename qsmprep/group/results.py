@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from qsmprep.group import graphs
 from qsmprep.group.analyses import Results
 from qsmprep.group.contrasts import contrasts_of
 from qsmprep.group.people import Ledger
+from qsmprep.group.reliability import pairs_of
 from qsmprep.group.sample import Sample
 from qsmprep.group.writeup import region_text
 from qsmprep.report.page import data_uri
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 STRONGEST = 6  # regions that are drawn one by one
 MANY_FIGURES = 24  # of forest plots; the tables have everything
+ICC = "ICC(2,1)"  # that of the figures: absolute agreement of single measurements
+EXTREMES = 3  # regions with the lowest, and as many with the highest agreement, that are drawn one by one
+MANY_PAIRS = 6  # of repeats that are drawn
 FORESTS = ("models", "scores", "longitudinal", "diagnosis", "comparisons")
 
 
@@ -47,6 +52,7 @@ def results_view(results: Results, folder: Path, text: tuple[Sequence[str], Sequ
 def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
     from qsmprep.group.normgraphs import norm_figures
 
+    yield from _agreement(results)
     if not results.sample.tables:
         return
     yield from _forests(results)
@@ -138,3 +144,29 @@ def _trajectories(results: Results, measure: str, chosen: Sequence[str], unit: s
         table = pd.DataFrame({"person": person, "group": groups, "visit": visit, "value": value})
         title = f"Over time, {region_text(name)}"
         yield title, graphs.trajectories(table, sample.groups or ("all",), unit, title)
+
+
+def _agreement(results: Results) -> Iterator[tuple[str, Figure]]:
+    """ICC of all regions, and Bland-Altman plots of those that agree least and most, for each repeated measure."""
+    import pandas as pd
+
+    table = results.tables.get("reliability")
+    if table is None:
+        return
+    for measure, values in results.sample.repeats.items():
+        mine = table[table["measure"] == measure]
+        coefficients = mine[(mine["test"] == ICC) & mine["estimate"].notna()].sort_values("estimate")
+        if coefficients.empty:
+            continue
+        title = f"{ICC}, {measure}"
+        yield title, graphs.icc_forest(coefficients, title)
+        order = [str(name) for name in coefficients["region"]]
+        chosen = dict.fromkeys([*order[:EXTREMES], *order[-EXTREMES:]])
+        unit = f"{measure} [{results.sample.units[measure]}]"
+        for names, first, second in itertools.islice(pairs_of(values), MANY_PAIRS):
+            found = mine[mine["contrast"] == " - ".join(names)]
+            drawable = set(found.loc[(found["test"] == "bias") & found["estimate"].notna(), "region"])
+            pairs = {r: pd.DataFrame({"first": first[r], "second": second[r]}) for r in chosen if r in drawable}
+            if pairs:
+                title = f"Bland-Altman, {' - '.join(names)} ({measure})"
+                yield title, graphs.bland_altman(pairs, found, names, unit)

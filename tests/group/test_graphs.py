@@ -4,7 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qsmprep.group.graphs import MANY_ROWS, forest, raincloud, roc_curves, save_svg, scatters, trajectories
+from qsmprep.group.graphs import (
+    MANY_ROWS,
+    bland_altman,
+    forest,
+    icc_forest,
+    raincloud,
+    roc_curves,
+    save_svg,
+    scatters,
+    trajectories,
+)
+from qsmprep.stats import reliability
 from qsmprep.stats._frames import frame
 
 
@@ -43,6 +54,39 @@ def test_chance_is_one_half_where_the_estimate_is_an_area():
     axis = forest(tidy(3).assign(effect_name="AUC"), 0.05, "AUC", "t").axes[0]
     dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
     assert [line.get_xdata()[0] for line in dotted] == [0.5]
+
+
+def test_a_forest_of_icc_has_a_row_a_region_in_order_and_keeps_the_lowest():
+    table = tidy(80).assign(estimate=np.linspace(1, 0.2, 80), estimate_low=-0.1, estimate_high=1.0)
+    axis = icc_forest(table, "ICC").axes[0]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names[:2] == ["left r79", "left r78"] and len(names) == MANY_ROWS
+    assert f"the lowest {MANY_ROWS} of 80" in axis.get_title()
+    (bars,) = axis.containers
+    assert bars[0].get_xdata()[0] == 0.2 and axis.get_xlim()[0] < -0.1
+    np.testing.assert_allclose(bars[2][0].get_segments()[0][:, 0], [-0.1, 1.0])
+
+
+def test_a_bland_altman_plot_has_the_limits_of_the_table_and_names_who_lies_beyond():
+    rng = np.random.default_rng(0)
+    people = pd.Index([f"sub-{i:02d}" for i in range(20)], name="participant_id")
+    first = pd.DataFrame({"deepgrey.SNr.L": rng.normal(100, 10, 20)}, index=people)
+    second = first + rng.normal(-3, 1, (20, 1))
+    second.iloc[7] += 20
+    second.iloc[3] = np.nan
+    table = reliability.bland_altman(first, second, names=("AB", "CD"))
+    pair = pd.DataFrame({"first": first["deepgrey.SNr.L"], "second": second["deepgrey.SNr.L"]})
+    axis = bland_altman({"deepgrey.SNr.L": pair}, table, ("AB", "CD"), "ppb").axes[0]
+    points = next(line for line in axis.lines if line.get_marker() == "o")
+    whole = pair.dropna()
+    np.testing.assert_allclose(points.get_ydata(), whole["first"] - whole["second"])
+    np.testing.assert_allclose(points.get_xdata(), whole.mean(axis=1))
+    drawn = {round(float(line.get_ydata()[0]), 6) for line in axis.lines if line is not points}
+    assert drawn == {0.0, *table["estimate"][:3].round(6)}
+    spans = sorted(tuple(patch.get_bbox().intervaly) for patch in axis.patches)
+    expected = sorted(map(tuple, table[["estimate_low", "estimate_high"]].to_numpy(float)[:3]))
+    np.testing.assert_allclose(spans, expected)
+    assert "07" in [text.get_text() for text in axis.texts] and axis.get_title() == "left SNr, n 19"
 
 
 @pytest.fixture

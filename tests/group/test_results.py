@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from qsmprep.group import run_group
@@ -43,3 +44,20 @@ def test_the_strongest_regions_are_those_that_the_disease_changes(nigra):
 def test_persons_seen_twice_have_trajectories(tmp_path):
     page, _ = page_of(tmp_path, "HD", panel="HD")
     assert "Over time, left caudate" in page or "Over time, right caudate" in page
+
+
+def test_repeated_scans_have_figures_of_their_agreement(dataset):
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        true = rng.normal(100, 20, 9)
+        for run in ("1", "2", "3"):
+            rows = [(f"r{j}", "L", (true[j] + rng.normal(0, 1 + 2 * j)) / 1000) for j in range(9)]
+            dataset.stats(f"sub-{i:02d}_run-{run}", rows)
+    model = dataset.root / "design.toml"
+    model.write_text('repeats = "run"\nstatistics = ["chi_mean"]\ntests = ["reliability"]\n')
+    run_group(dataset.settings(model=model))
+    found = {path.name.split("_", 1)[1]: path for path in (dataset.out / "group" / "figures").glob("result-*.svg")}
+    pairs = [f"bland-altman-{a}-{b}-chi-mean.svg" for a, b in ("12", "13", "23")]
+    assert set(found) >= {"icc-2-1-chi-mean.svg", *pairs}
+    shown = set(re.findall(r">left (r\d), n 12<", found[pairs[0]].read_text()))
+    assert len(shown) == 6 and {"r0", "r8"} <= shown
