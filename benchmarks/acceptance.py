@@ -102,7 +102,7 @@ def compare(truth: Path, out: Path) -> dict:
     found = _load(_one(out, "*_desc-brain_mask.nii.gz")) > 0
     stats = pd.read_csv(_one(out, "*_seg-deepgrey_desc-stats_dseg.tsv"), sep="\t")
     found_chi, found_mask = _load(_one(out, "*_Chimap.nii.gz")), _load(_one(out, "*_desc-qsm_mask.nii.gz")) > 0
-    measured, medians, expected, overlap, on_truth = {}, {}, {}, {}, {}
+    measured, medians, expected, true_medians, overlap, on_truth = {}, {}, {}, {}, {}, {}
     for nucleus, parts in OVERLAPS.items():
         true_mask, mask = _members(true_labels, true_names, parts), _members(labels, names, parts)
         if true_mask.any():
@@ -112,6 +112,7 @@ def compare(truth: Path, out: Path) -> dict:
             measured[nucleus] = round(float(np.average(rows["chi_mean"], weights=rows["n_voxels"])), 4)
             medians[nucleus] = round(float(np.average(rows["chi_median"], weights=rows["n_voxels"])), 4)
             expected[nucleus] = round(float(chi[true_mask].mean()), 4)
+            true_medians[nucleus] = round(float(np.median(chi[true_mask])), 4)
             on_truth[nucleus] = round(float(found_chi[true_mask & found_mask].mean()), 4)
     x, y = np.array(list(expected.values())), np.array(list(measured.values()))
     slope, intercept = np.polyfit(x, y, 1)
@@ -128,6 +129,7 @@ def compare(truth: Path, out: Path) -> dict:
         "chi_on_true_labels": on_truth,
         "chi_measured": measured,
         "chi_median": medians,
+        "chi_true_median": true_medians,
     }
 
 

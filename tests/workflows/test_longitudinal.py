@@ -122,3 +122,15 @@ def test_what_was_announced_is_there_and_told(visits):
     assert "within-subject template" in (out / "sub-01.html").read_text()
     assert "Reuter" in (out / "logs" / "CITATION.md").read_text()
     assert "within-subject template" in anat(out, 0, "desc-brain_mask.json").read_text()
+
+
+@pytest.mark.slow
+def test_what_was_lost_of_one_visit_is_made_again_from_what_is_there(visits):
+    _, out, arguments = visits
+    lost, kept = anat(out, 1, "Chimap.nii.gz"), anat(out, 0, "Chimap.nii.gz")
+    template = out / "sub-01" / "anat" / "sub-01_desc-within_T1w.nii.gz"
+    before, times = lost.read_bytes(), {path: path.stat().st_mtime_ns for path in (kept, template)}
+    lost.unlink()
+    assert run(arguments) == 0
+    assert lost.read_bytes() == before
+    assert {path: path.stat().st_mtime_ns for path in times} == times, "the other visit and the template stay"
