@@ -47,12 +47,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("work_dir", type=Path)
     parser.add_argument("--one", nargs=3, metavar=("METHOD", "IMAGE", "MASK"), help="make one mask of the real head")
     parser.add_argument("--heads", type=int, default=24)
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     given = parser.parse_args(arguments)
     if given.one:
         return one_mask(given.one[0], Path(given.one[1]), Path(given.one[2]), given.work_dir)
     given.work_dir.mkdir(parents=True, exist_ok=True)
-    ways = {name: way for name, way in WAYS.items() if _installed(way[0])}
+    ways = {name: WAYS[name] for name in given.ways if _installed(WAYS[name][0])}
     for name in [name for name in heads() if name.startswith("2mm")][: given.heads]:
         if not all(_result(given.work_dir, name, way).exists() for way in ways):
             run_phantom(name, ways, given.work_dir)
