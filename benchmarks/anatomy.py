@@ -127,7 +127,7 @@ def tables(results: dict[str, dict[str, list[dict]]], ceiling: dict[str, float])
         [
             "Dice with the true labels: median (5th percentile).\n",
             *overlaps,
-            "\nBias of a nucleus's χ [ppb], median over heads: of chi_mean / of chi_median (of the mean with the true labels).\n",
+            "\nBias of χ [ppb], median over heads: of chi_mean / of chi_median (of the mean with the true labels).\n",
             *biases,
         ]
     )

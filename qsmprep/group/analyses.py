@@ -18,6 +18,7 @@ from qsmprep.group.normative import normative
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample, make_sample, referenced
 from qsmprep.group.sensitivity import agreement, second_reference
+from qsmprep.group.units import estimate_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,9 +134,9 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
 
 
 def _with_measure(table: pd.DataFrame, sample: Sample) -> pd.DataFrame:
-    """The table with measure and unit in front."""
+    """The table with the measure, and the unit of what is estimated, in front."""
     rest = table.drop(columns="measure")
-    rest.insert(0, "unit", table["measure"].map(dict(sample.units)).fillna(""))
+    rest.insert(0, "unit", estimate_units(table, sample.units))
     rest.insert(0, "measure", table["measure"])
     return rest
 

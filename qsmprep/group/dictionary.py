@@ -28,7 +28,7 @@ TABLES = {
 }
 COLUMNS = {
     "measure": "Statistic of the regional table that is analysed",
-    "unit": "Unit of the measure; of estimate, its interval and its standard error, unless the test says otherwise",
+    "unit": "Unit of the numbers of the measure; in a table of tests, of estimate, its interval and its standard error",
     "region": "Segmentation, name and hemisphere of the region",
     "group": "Group",
     "test": "Which analysis",

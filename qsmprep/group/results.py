@@ -15,7 +15,8 @@ from qsmprep.group.contrasts import contrasts_of
 from qsmprep.group.people import Ledger
 from qsmprep.group.reliability import pairs_of
 from qsmprep.group.sample import Sample
-from qsmprep.group.writeup import region_text
+from qsmprep.group.units import NONE
+from qsmprep.group.writeup import overview, region_text
 from qsmprep.report.page import data_uri
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ STRONGEST = 6  # regions that are drawn one by one
 MANY_FIGURES = 24  # of forest plots; the tables have everything
 ICC = "ICC(2,1)"  # that of the figures: absolute agreement of single measurements
 EXTREMES = 3  # regions with the lowest, and as many with the highest agreement, that are drawn one by one
+ALWAYS_SHOWN = 2  # figures that are open although no region in them survives the correction
 MANY_PAIRS = 6  # of repeats that are drawn
 FORESTS = ("models", "scores", "longitudinal", "diagnosis", "comparisons")
 
@@ -41,12 +43,15 @@ def results_view(results: Results, folder: Path, text: tuple[Sequence[str], Sequ
     """
     for old in (folder / "figures").glob("result-*.svg"):
         old.unlink()
-    figures = []
+    rows = overview(results.tables, results.design.alpha)
+    quiet = {_title(row["test"], row["contrast"], row["measure"]) for row in rows if not row["found"]}
+    figures: list[dict[str, Any]] = []
     for number, (title, figure) in enumerate(_figures(results), 1):
         name = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower()
         path = graphs.save_svg(figure, folder / "figures" / f"result-{number:02d}_{name}.svg")
-        figures.append({"title": title, "uri": data_uri(path)})
-    return {"paragraphs": list(text[0]), "methods": list(text[1]), "figures": figures}
+        shown = title not in quiet or number <= ALWAYS_SHOWN
+        figures.append({"title": title, "uri": data_uri(path), "open": shown})
+    return {"overview": rows, "paragraphs": list(text[0]), "methods": list(text[1]), "figures": figures}
 
 
 def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
@@ -84,9 +89,14 @@ def _forests(results: Results) -> Iterator[tuple[str, Figure]]:
         for (measure, test, contrast), rows in table.groupby(["measure", "test", "contrast"], sort=False):
             if rows["estimate"].notna().any() and drawn < MANY_FIGURES:
                 drawn += 1
-                title = f"{test}, {contrast} ({measure})"
+                title = _title(str(test), str(contrast), str(measure))
                 itself = rows["effect_name"].iloc[0] if (rows["estimate"] == rows["effect"]).any() else ""
-                yield title, graphs.forest(rows, results.design.alpha, itself or rows["unit"].iloc[0], title)
+                unit = rows["unit"].iloc[0]
+                yield title, graphs.forest(rows, results.design.alpha, itself or (unit if unit != NONE else ""), title)
+
+
+def _title(test: str, contrast: str, measure: str) -> str:
+    return f"{test}, {contrast} ({measure})"
 
 
 def strongest(tables: Mapping[str, pd.DataFrame], measure: str, columns: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ Every number comes from the tidy tables; what is said of a test follows what was
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,27 +133,53 @@ def results_text(tables: Mapping[str, pd.DataFrame], design: Design) -> list[str
         with its interval, since no significance is no proof of equality
     """
     paragraphs = []
+    for (measure, test, contrast), rows, known in _families(tables):
+        head = f"{test}, {contrast} ({measure}): "
+        if known.empty:
+            paragraphs.append(f"{head}could not be computed in any region.")
+            continue
+        found = known[known["p_corrected"] < design.alpha]
+        missing = len(rows) - len(known)
+        head += f"{len(found)} of {len(known)} regions"
+        head += f" (p corrected < {design.alpha:g})" if design.correction != "none" else f" (p < {design.alpha:g})"
+        head += f"; {missing} could not be tested" if missing else ""
+        if found.empty:
+            text = f"{head}. The smallest p was in {sentence(known.iloc[0])}."
+        else:
+            more = f". Further: {len(found) - NAMED} in the table" if len(found) > NAMED else ""
+            text = f"{head}. {'. '.join(sentence(row) for _, row in found.head(NAMED).iterrows())}{more}."
+        paragraphs.append(text)
+    return paragraphs
+
+
+def overview(tables: Mapping[str, pd.DataFrame], alpha: float) -> list[dict[str, Any]]:
+    """One row a measure, test and contrast: how many regions survive the correction, and the strongest of all.
+
+    Those with survivors come first. Keys: test, contrast, measure, found, tested, region, estimate, p.
+    """
+    rows: list[dict[str, Any]] = []
+    for (measure, test, contrast), _, known in _families(tables):
+        if known.empty:
+            continue
+        first = known.iloc[0]
+        told = {"region": region_text(first["region"]), "estimate": _estimate(first) or _effect(first)}
+        count = {"found": int((known["p_corrected"] < alpha).sum()), "tested": len(known)}
+        names = {"test": test, "contrast": contrast, "measure": measure}
+        rows.append(names | count | told | {"p": p_text(first["p_corrected"])})
+    return sorted(rows, key=lambda row: row["found"] == 0)
+
+
+def _families(
+    tables: Mapping[str, pd.DataFrame],
+) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame, pd.DataFrame]]:
+    """Measure, test and contrast; its rows; and those with a p-value, the strongest first."""
     for name in WRITTEN:
         table = tables.get(name)
         if table is None or "p_corrected" not in table:
             continue
         for (measure, test, contrast), rows in table.groupby(["measure", "test", "contrast"], sort=False):
             known = rows[rows["p"].notna()].sort_values(["p_corrected", "p"])
-            if known.empty:
-                paragraphs.append(f"{test}, {contrast} ({measure}): could not be computed in any region.")
-                continue
-            found = known[known["p_corrected"] < design.alpha]
-            missing = len(rows) - len(known)
-            head = f"{test}, {contrast} ({measure}): {len(found)} of {len(known)} regions"
-            head += f" (p corrected < {design.alpha:g})" if design.correction != "none" else f" (p < {design.alpha:g})"
-            head += f"; {missing} could not be tested" if missing else ""
-            if found.empty:
-                text = f"{head}. The smallest p was in {sentence(known.iloc[0])}."
-            else:
-                more = f". Further: {len(found) - NAMED} in the table" if len(found) > NAMED else ""
-                text = f"{head}. {'. '.join(sentence(row) for _, row in found.head(NAMED).iterrows())}{more}."
-            paragraphs.append(text)
-    return paragraphs
+            yield (str(measure), str(test), str(contrast)), rows, known
 
 
 def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_reference: str = "") -> list[str]:

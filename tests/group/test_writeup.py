@@ -9,6 +9,7 @@ from qsmprep.group.writeup import (
     html_table,
     latex_table,
     methods_text,
+    overview,
     p_text,
     paper_table,
     region_text,
@@ -70,6 +71,14 @@ def test_an_area_under_the_curve_has_no_unit_and_is_told_once():
     table = tidy(ROWS[1]).assign(estimate=0.95, effect=0.95, effect_name="AUC", estimate_low=0.84, estimate_high=0.98)
     (text,) = results_text({"diagnosis": table}, Design())
     assert "AUC 0.95 [0.84, 0.98]" in text and "ppb" not in text and text.count("AUC") == 1
+
+
+def test_the_overview_begins_with_what_survives_the_correction():
+    nothing = tidy(ROWS[0]).assign(test="Mann-Whitney")
+    rows = overview({"comparisons": pd.concat([nothing, tidy(*ROWS)], ignore_index=True)}, 0.05)
+    assert [(row["test"], row["found"], row["tested"]) for row in rows] == [("Welch t", 1, 2), ("Mann-Whitney", 0, 1)]
+    assert rows[0]["region"] == region_text("deepgrey.SNr.R")
+    assert rows[0]["estimate"] == "27.4 ppb [22.4, 32.4]" and rows[0]["p"] == "p < 0.001"
 
 
 def test_methods_name_what_was_done_and_nothing_else():
