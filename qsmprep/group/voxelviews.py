@@ -40,6 +40,8 @@ def voxel_view(written: Sequence[Path], folder: Path, alpha: float) -> dict[str,
     """
     import nibabel as nib
 
+    from qsmprep.report.glass import plot_glass
+
     maps = []
     for path in written:
         if "_desc-t_" not in path.name:
@@ -54,6 +56,17 @@ def voxel_view(written: Sequence[Path], folder: Path, alpha: float) -> dict[str,
         maps.append(_picture(t, affine, t != 0, folder / "figures" / f"{stem}.webp", title))
         if holds.any():
             title = f"{name}: t in the {int(holds.sum())} voxels with p < {alpha:g} (TFCE, family-wise)"
+            glass = plot_glass(
+                t,
+                affine,
+                t != 0,
+                holds,
+                folder / "figures" / f"{stem}_glass.webp",
+                limit=T_RANGE,
+                unit="t",
+                title=title,
+            )
+            maps.append({"title": title, "uri": data_uri(glass)})
             maps.append(_picture(t, affine, holds, folder / "figures" / f"{stem}_holds.webp", title, box=t != 0))
     tables = [path for path in written if path.name == "clusters.tsv"]
     return {"maps": maps, "heads": list(HEADS.values()), **_rows(tables[0])} if tables else {}

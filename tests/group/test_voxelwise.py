@@ -70,7 +70,8 @@ def test_the_cube_is_found_and_t_is_that_of_scipy(cohort):
 def test_the_page_shows_the_maps_and_the_cube_as_first_cluster(cohort):
     page = run_group(model(cohort, "permutations = 300\nfwhm = 0\n")).read_text()
     section = page[page.index('id="voxelwise"') : page.index('id="maps"')]
-    assert section.count("<img") == 2 and "voxels with p &lt; 0.05 (TFCE" in section
+    assert section.count("<img") == 3, "t, the glass brain and slices of what holds"
+    assert "voxels with p &lt; 0.05 (TFCE" in section
     table = pd.read_csv(cohort.out / "group/clusters.tsv", sep="\t").sort_values(["p_tfce", "p_mass"])
     cells = section[section.index("<tbody>") :].split("<td>")[1:]
     assert cells[0].startswith("PD - HC") and cells[3].startswith(f"{table['peak_statistic'].iloc[0]:.3g}")
