@@ -55,6 +55,8 @@ def field_metadata(run: Run, settings: Settings) -> dict[str, Any]:
         "EchoTimes": list(run.te),
         "MagneticFieldStrengthUsed": run.b0,
         "MagneticFieldStrengthSource": run.b0_source,
+        "MagneticFieldStrength": run.nominal_field,
+        **run.scanner,
         "B0Direction": list(run.b0_dir),
         "Obliquity": run.obliquity,
         "PhaseScaling": asdict(run.phase_scaling) if run.phase_scaling else "real and imaginary parts",

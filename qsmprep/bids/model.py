@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..qsm.phase import PhaseScaling
 
 
+SCANNER_KEYS = ("Manufacturer", "ManufacturersModelName", "StationName", "DeviceSerialNumber")
 _PARTS = ("magnitude", "phase", "real", "imag")
 
 
@@ -157,6 +159,7 @@ class Run:
     b0 : field strength [T] used
     b0_source : where it came from, in words
     nominal_field : MagneticFieldStrength of the sidecar [T], if it has one
+    scanner : what the sidecar tells of the device, by the names of BIDS (`SCANNER_KEYS`)
     shape : voxels along x, y, z
     voxel_size : [mm]
     b0_dir : unit vector along scanner z, in voxel axes
@@ -188,6 +191,7 @@ class Run:
     voxel_size: tuple[float, float, float]
     b0_dir: tuple[float, float, float]
     obliquity: float
+    scanner: Mapping[str, str] = field(default_factory=dict)
     phase_scaling: PhaseScaling | None = None
     bipolar: bool | None = None
     alternating_axis: int | None = None

@@ -21,7 +21,7 @@ from .index import BidsFile, check_dataset, choose_participants, find_images, sh
 from .longitudinal import add_visits
 from .manual import add_manual_regions, check_atlas_space
 from .masks import choose_brain
-from .model import Echo, Plan, Run, Skipped
+from .model import SCANNER_KEYS, Echo, Plan, Run, Skipped
 from .phase_look import look_at_phase
 from .sidecars import Sidecars
 
@@ -116,6 +116,7 @@ def _plan_group(
         b0=b0,
         b0_source=source,
         nominal_field=nominal,
+        scanner={key: str(told) for key in SCANNER_KEYS if (told := acquisition.metadata.get(key))},
         shape=grid.shape,
         voxel_size=grid.voxel_size,
         b0_dir=direction,

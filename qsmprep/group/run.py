@@ -16,6 +16,7 @@ from qsmprep.group.colocalization import run_colocalization
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
 from qsmprep.group.results import results_view
+from qsmprep.group.scanners import unmodelled, with_scanners
 from qsmprep.group.voxelviews import voxel_view
 from qsmprep.group.voxelwise import baseline_maps, run_voxelwise
 from qsmprep.group.writeup import write_paper
@@ -46,7 +47,7 @@ def run_group(settings: Settings) -> Path:
     sources = template_maps(runs, settings.template)
     if not any(run.tables for run in runs) and not sources:
         raise NothingToDoError(_nothing(settings, len(runs)))
-    people = read_people(settings.bids_dir, runs, settings.participant_label)
+    people = with_scanners(read_people(settings.bids_dir, runs, settings.participant_label), runs)
     long = collect.long_table(runs)
     wide = collect.wide_table(runs, long, people.columns)
     entities = [
@@ -60,6 +61,8 @@ def run_group(settings: Settings) -> Path:
     usable = [source for source in sources if source.run not in failed]
     shown: dict[str, Any] = {}
     if not long.empty:
+        for note in unmodelled(wide, design):
+            people.ledger.note(note)
         results = run_analyses(wide, runs, design, people.ledger)
         for path in write_results(folder, results):
             logger.info("%s", path)

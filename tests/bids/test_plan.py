@@ -187,7 +187,12 @@ def test_oblique_slices_give_tilted_b0_and_its_angle(dataset):
     assert np.linalg.norm(run.b0_dir) == pytest.approx(1)
 
 
-# field strength
+# device and field strength
+
+
+def test_the_device_is_told_as_far_as_the_sidecar_knows_it(dataset):
+    dataset.gre(te=(0.02,), sidecar={"EchoTime": 0.02, "MagneticFieldStrength": 3, "ManufacturersModelName": "Prisma"})
+    assert only_run(dataset).scanner == {"ManufacturersModelName": "Prisma"}
 
 
 def test_imaging_frequency_wins_within_five_percent(dataset):
