@@ -47,10 +47,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Results:
-    """Tables of one call by name (`comparisons`, ...), the sample and design they come from, norms by measure."""
+    """Tables of one call by name (`comparisons`, ...), the sample and design they come from, norms by measure.
+
+    `tested` is the sample that the tests saw: harmonised where the design asks for it.
+    """
 
     tables: Mapping[str, pd.DataFrame]
     sample: Sample
+    tested: Sample
     design: Design
     second_reference: str
     models: Mapping[str, NormativeModel] = field(default_factory=dict)
@@ -67,7 +71,8 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
     """
     sample, design = make_sample(wide, runs, design, ledger)
     tables = {"descriptives": descriptives(sample, design)} if sample.tables else {}
-    tables |= _tests(sample, design, ledger)
+    tested, found = _tests(sample, design, ledger)
+    tables |= found
     models: Mapping[str, NormativeModel] = {}
     if sample.tables and design.asks("normative") and design.normative != "none":
         try:
@@ -82,7 +87,7 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
         moved = referenced(sample, offsets.reindex(sample.people.index))
         both = [
             agreement(tables[key], table, design.alpha).assign(table=key)
-            for key, table in _tests(moved, design, Ledger(), again=True).items()
+            for key, table in _tests(moved, design, Ledger(), again=True)[1].items()
             if {"estimate", "effect", "p", "p_corrected"} <= set(table.columns)
         ]
         if both:
@@ -91,11 +96,14 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
             joined = pd.concat(both, ignore_index=True)
             joined = joined[joined["measure"].isin(list(moved.tables))]
             tables["sensitivity"] = joined.assign(second_reference=name)
-    return Results(tables, sample, design, second[0] if second else "", models)
+    return Results(tables, sample, tested, design, second[0] if second else "", models)
 
 
-def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) -> dict[str, pd.DataFrame]:
-    """Tables of all tasks, corrected over the family; `again` for those alone that a second reference can confirm."""
+def _tests(raw: Sample, design: Design, ledger: Ledger, again: bool = False) -> tuple[Sample, dict[str, pd.DataFrame]]:
+    """The sample that is tested, and tables of all tasks, corrected over the family.
+
+    `again` for those alone that a second reference can confirm.
+    """
     import numpy as np
     import pandas as pd
 
@@ -103,9 +111,9 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
     from qsmprep.stats.correct import correct
 
     parts: dict[str, list[pd.DataFrame]] = {}
-    raw = sample
-    if design.harmonize and design.site and sample.tables:
-        sample, effects = harmonised(sample, design, ledger)
+    sample = raw
+    if design.harmonize and design.site and raw.tables:
+        sample, effects = harmonised(raw, design, ledger)
         parts["harmonization"] = [effects] if len(effects) else []
     for task in TASKS:
         if not any(design.asks(name) for name in task.names) or (again and not task.tests):
@@ -130,7 +138,7 @@ def _tests(sample: Sample, design: Design, ledger: Ledger, again: bool = False) 
         elif "p" in joined:
             joined = joined.assign(p_corrected=joined["p"], correction="none", family_size=1)
         tables[name] = _with_measure(joined, sample)
-    return tables
+    return sample, tables
 
 
 def _with_measure(table: pd.DataFrame, sample: Sample) -> pd.DataFrame:

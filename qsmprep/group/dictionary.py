@@ -22,7 +22,7 @@ TABLES = {
     "rates": "Change per year of each person in each region",
     "normative": "Each person against the controls",
     "reliability": "Agreement of raters, repeats or settings",
-    "harmonization": "Differences between sites, before and after harmonisation",
+    "harmonization": "Effects of sites and covariates on each region, before and after harmonisation",
     "power": "Smallest effect that the sample could have shown",
     "sensitivity": "The same tests under a second reference of χ",
 }

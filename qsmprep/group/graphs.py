@@ -187,6 +187,62 @@ def _cloud(axis: Axes, here: np.ndarray[Any, np.dtype[np.float64]], position: in
         axis.fill_betweenx(grid, edge, edge + 0.32 * density / density.max(), color=color, alpha=0.45, lw=0)
 
 
+def before_after(
+    values: Mapping[str, tuple[pd.Series[Any], pd.Series[Any]]],
+    site: pd.Series[Any],
+    titles: Mapping[str, str],
+    unit: str,
+) -> Figure:
+    """Each site before (grey) and after (coloured) harmonisation: density, box and a point a person.
+
+    Parameters
+    ----------
+    values : region -> numbers before and after, index as that of `site`
+    titles : region -> what to tell of it beside its name
+    """
+    sites = sorted(site.dropna().unique())
+    width = max(3.1, 0.6 + 0.7 * len(sites))
+    columns = min(len(values), max(1, int(9.4 // width)))
+    rows = -(-len(values) // columns)
+    figure, axes = _figure(width * columns, 2.6 * rows, rows, columns)
+    for axis in axes[len(values) :]:
+        axis.set_visible(False)
+    for axis, (region, both) in zip(axes, values.items(), strict=False):
+        for number, name in enumerate(sites):
+            for later, series in enumerate(both):
+                here = series[(site == name).reindex(series.index)].dropna().to_numpy(float)
+                _cloud(axis, here, 2 * number + later, COLORS[number % len(COLORS)] if later else FAINT)
+        axis.set_xticks(2 * np.arange(len(sites)) + 0.5, sites)
+        axis.set_xlabel(f"{site.name}; grey: before", size=8)
+        axis.set_title(f"{region_text(region)}, {titles[region]}", size=9)
+        axis.set_ylabel(unit, size=8)
+    return figure
+
+
+def effects_kept(table: pd.DataFrame, title: str) -> Figure:
+    """Partial η² after over before harmonisation, a point a region: of the sites, and of what was to be kept.
+
+    Parameters
+    ----------
+    table : rows of `stats.sites.site_effects` with an effect
+    """
+    figure, (axis,) = _figure(4.6, 4.2)
+    for number, (contrast, rows) in enumerate(table.groupby("contrast", sort=False)):
+        when = rows["test"].str.rpartition(", ")[2]
+        points = rows.assign(when=when).pivot_table(index="region", columns="when", values="effect")
+        marker = "x" if contrast == "site" else "o"
+        color = COLORS[number % len(COLORS)]
+        axis.plot(points["before"], points["after"], marker, ms=4, alpha=0.8, color=color, label=str(contrast))
+    end = 1.05 * float(np.nanmax(table["effect"].to_numpy(float), initial=1e-3))
+    axis.plot([0, end], [0, end], ":", color=FAINT, lw=1, label="_same")
+    axis.set(xlim=(-0.02 * end, end), ylim=(-0.02 * end, end), aspect="equal")
+    axis.set_xlabel("partial η² before harmonisation", size=8)
+    axis.set_ylabel("partial η² after", size=8)
+    axis.legend(fontsize=7, frameon=False)
+    axis.set_title(title, size=9)
+    return figure
+
+
 def roc_curves(curves: Mapping[str, pd.DataFrame], areas: Mapping[str, str], title: str) -> Figure:
     """ROC curves with chance as a dotted line.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def harmonised(sample: Sample, design: Design, ledger: Ledger) -> tuple[Sample, pd.DataFrame]:
-    """The sample with the sites' effects taken out, and the tests of the sites before and after.
+    """The sample with the sites' effects taken out, and the tests of sites and covariates before and after.
 
     Groups and covariates are kept. Effects are learned at the visit that is compared, and taken out of all visits. A
     person without site or covariates cannot be harmonised and has no numbers from here on.
@@ -23,6 +23,7 @@ def harmonised(sample: Sample, design: Design, ledger: Ledger) -> tuple[Sample, 
     import pandas as pd
 
     from qsmprep.stats import harmonize
+    from qsmprep.stats.sites import site_effects
 
     named = [name for name in dict.fromkeys((design.groups, *design.covariates)) if name]
     known = sample.people[[design.site, *named]].notna().all(axis=1)
@@ -44,7 +45,7 @@ def harmonised(sample: Sample, design: Design, ledger: Ledger) -> tuple[Sample, 
         for name, text in model.notes.items():
             ledger.note(f"harmonize: {measure}: {name}: {text}")
         tables[measure] = after.reindex(table.index)
-        tested = harmonize.site_effects(
+        tested = site_effects(
             table.loc[learn.index], after.loc[learn.index], learn[design.site], learn[named] if named else None
         )
         effects.append(tested.assign(measure=measure))

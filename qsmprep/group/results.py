@@ -61,7 +61,8 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
     if not results.sample.tables:
         return
     yield from _forests(results)
-    here = results.sample.at_baseline()
+    yield from _sites(results)
+    here = results.tested.at_baseline()
     measure, table = next(iter(here.tables.items()))
     unit = f"{measure} [{here.units[measure]}]"
     groups = here.people[results.design.groups] if results.design.groups else None
@@ -142,7 +143,7 @@ def _trajectories(results: Results, measure: str, chosen: Sequence[str], unit: s
     """Persons over their sessions, in the strongest regions, where anybody was seen twice."""
     import pandas as pd
 
-    sample = results.sample
+    sample = results.tested
     person = sample.people.index.get_level_values("participant_id")
     if not person.duplicated().any():
         return
@@ -180,3 +181,24 @@ def _agreement(results: Results) -> Iterator[tuple[str, Figure]]:
             if pairs:
                 title = f"Bland-Altman, {' - '.join(names)} ({measure})"
                 yield title, graphs.bland_altman(pairs, found, names, unit)
+
+
+def _sites(results: Results) -> Iterator[tuple[str, Figure]]:
+    """What harmonisation changed: the regions that the sites moved most, and all effects before and after."""
+    table = results.tables.get("harmonization")
+    if table is None:
+        return
+    before, after = results.sample.at_baseline(), results.tested.at_baseline()
+    for name, rows in table[table["effect"].notna()].groupby("measure", sort=False):
+        measure = str(name)
+        effects = rows[rows["contrast"] == "site"].pivot_table(index="region", columns="test", values="effect")
+        most = effects.sort_values("site mean, before", ascending=False).head(STRONGEST)
+        told = {
+            str(region): f"η² {row['site mean, before']:.2f} to {row['site mean, after']:.2f}"
+            for region, row in most.iterrows()
+        }
+        values = {region: (before.tables[measure][region], after.tables[measure][region]) for region in told}
+        site, unit = before.people[results.design.site], f"{measure} [{before.units[measure]}]"
+        yield f"Sites before and after ComBat ({measure})", graphs.before_after(values, site, told, unit)
+        title = f"Effects before and after ComBat ({measure})"
+        yield title, graphs.effects_kept(rows, title)

@@ -192,9 +192,7 @@ def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_refe
     if design.covariates:
         lines.append(f"Linear models were adjusted for {_listed(design.covariates)}.")
     if design.harmonize:
-        lines.append(
-            f"Numbers were harmonised over {design.site} by ComBat (Johnson 2007, doi 10.1093/biostatistics/kxj037)."
-        )
+        lines.append(_harmonised(tables, design))
     if design.correction in CORRECTIONS:
         family = {"contrast": "the regions of one contrast", "test": "one test", "all": "all tests"}[design.family]
         lines.append(f"p-values were corrected over {family}, controlling {CORRECTIONS[design.correction]}.")
@@ -203,6 +201,17 @@ def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_refe
         lines.append(f"Tests were repeated with χ referenced to {second_reference}.")
     lines.append(f"The analysis was done with qsmprep {__version__}.")
     return lines
+
+
+def _harmonised(tables: Mapping[str, pd.DataFrame], design: Design) -> str:
+    """That ComBat was used, and how much of the sites it took out."""
+    told = f"Numbers were harmonised over {design.site} by ComBat (Johnson 2007, doi 10.1093/biostatistics/kxj037)"
+    found = tables.get("harmonization")
+    if found is None:
+        return f"{told}."
+    median = found.groupby("test")["effect"].median()
+    before, after = (median[f"site mean, {when}"] for when in ("before", "after"))
+    return f"{told}: the median partial η² of the sites over the regions was {before:.2f} before and {after:.2f} after."
 
 
 def _method(test: str) -> str:

@@ -1,4 +1,7 @@
-"""ComBat: takes the effect of scanner or site out of regional numbers and keeps that of the covariates."""
+"""ComBat: takes the effect of scanner or site out of regional numbers and keeps that of the covariates.
+
+What it did is tested in `sites`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from qsmprep.errors import InputError
-from qsmprep.stats import _frames
 
 Array = npt.NDArray[np.float64]
 
@@ -36,6 +37,13 @@ class Encoder:
     def names(self) -> list[str]:
         """Names of the columns that `encode` gives."""
         return [*self.numbers, *(f"{c}={level}" for c, levels in self.levels.items() for level in levels[1:])]
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Covariate -> its columns, in the order of `names`."""
+        sizes = dict.fromkeys(self.numbers, 1) | {name: len(levels) - 1 for name, levels in self.levels.items()}
+        ends = np.cumsum(list(sizes.values()))
+        return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
     def encode(self, covariates: pd.DataFrame | None, people: pd.Index) -> Array:
         """(people, columns); raises InputError for a missing value or a level that was not there when learning."""
@@ -194,78 +202,6 @@ def fit(
     )
 
 
-def site_effects(
-    before: pd.DataFrame, after: pd.DataFrame, site: pd.Series, covariates: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """How much of the sites is in each region before and after harmonisation.
-
-    Parameters
-    ----------
-    before, after
-        Values as they were and as they became; one row a person, one column a region.
-    site, covariates
-        As in `fit`; the covariates are held.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows a region, by `test`: `site mean, before` and `site mean, after`: F test of the sites with the covariates
-        held, `effect` is partial η²; `site variance, before` and `site variance, after`: Brown-Forsythe test on the
-        residuals, `estimate` is the largest over the smallest variance of a site.
-
-    References
-    ----------
-    Brown MB, Forsythe AB. J Am Stat Assoc 1974;69:364-367. doi:10.1080/01621459.1974.10482955
-    """
-    names = site.reindex(before.index).astype(str)
-    columns = Encoder.learn(covariates).encode(covariates, before.index)
-    records: list[dict[str, Any]] = []
-    for region in before.columns:
-        for when, table in (("before", before), ("after", after)):
-            values = table[region].to_numpy(float)
-            known = np.isfinite(values)
-            records += _tests_of_sites(str(region), when, values[known], names[known], columns[known])
-    return _frames.frame(records)
-
-
-def _tests_of_sites(region: str, when: str, y: Array, names: pd.Series, columns: Array) -> list[dict[str, Any]]:
-    sizes = names.value_counts().sort_index()
-    sites = list(sizes.index)
-    n_groups = ", ".join(f"{name} {n}" for name, n in sizes.items())
-    shared = {"region": region, "contrast": "site", "n": len(y), "n_groups": n_groups, "statistic_name": "F"}
-    mean = shared | {"test": f"site mean, {when}"}
-    variance = shared | {"test": f"site variance, {when}"}
-    if len(sites) < 2 or len(y) <= len(sites) + columns.shape[1] or np.ptp(y) == 0:
-        note = "constant" if len(y) and np.ptp(y) == 0 else "too few people or sites"
-        return [mean | {"note": note}, variance | {"note": note}]
-    batch = np.column_stack([names == each for each in sites]).astype(float)
-    full, small = np.hstack([batch, columns]), np.hstack([np.ones((len(y), 1)), columns])
-    residual, rank = _residual(full, y)
-    rest, small_rank = _residual(small, y)
-    sse, extra = float(residual @ residual), float(rest @ rest - residual @ residual)
-    df1, df2 = rank - small_rank, len(y) - rank
-    if df1 < 1 or sse <= 0:
-        mean |= {"note": "sites collinear with the covariates"}
-    else:
-        f = extra / df1 / (sse / df2)
-        numbers = {"statistic": f, "df1": df1, "df2": df2, "p": stats.f.sf(f, df1, df2)}
-        mean |= numbers | {"effect_name": "partial η²", "effect": extra / (extra + sse)}
-    parts = [residual[(names == each).to_numpy()] for each in sites]
-    parts = [part for part in parts if len(part) > 1]
-    if len(parts) < 2:
-        return [mean, variance | {"note": "fewer than 2 sites with 2 people"}]
-    test = stats.levene(*parts, center="median")
-    spreads = [float(part.var(ddof=1)) for part in parts]
-    variance |= {
-        "statistic": test.statistic,
-        "p": test.pvalue,
-        "df1": len(parts) - 1,
-        "df2": sum(map(len, parts)) - len(parts),
-    }
-    variance |= {"estimate": max(spreads) / min(spreads) if min(spreads) > 0 else np.inf}
-    return [mean, variance]
-
-
 def _check_rank(batch: Array, columns: Array, names: list[str]) -> None:
     design = batch
     for column, name in zip(columns.T, names, strict=True):
@@ -278,11 +214,6 @@ def _check_rank(batch: Array, columns: Array, names: list[str]) -> None:
                 "cannot be told from theirs. Leave it out, or harmonise sites that have all its values."
             )
         design = wider
-
-
-def _residual(design: Array, y: Array) -> tuple[Array, int]:
-    solution, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
-    return y - design @ solution, int(rank)
 
 
 def _standard(data: Array, batch: Array, columns: Array, base: int | None) -> tuple[Array, Array, Array]:

@@ -382,8 +382,15 @@ def test_sites_are_harmonised_and_what_changed_is_shown(dataset, rng, tmp_path):
     model = tmp_path / "design.toml"
     model.write_text('site = "scanner"\nharmonize = true\ntests = ["welch"]\n')
     run_group(dataset.settings(model=model))
-    found = table(dataset, "harmonization").set_index("test")["p"]
-    assert (found["site mean, before"] < 1e-6).all() and (found["site mean, after"] > 0.2).all()
+    found = table(dataset, "harmonization").set_index("test")
+    p, estimate = found["p"], found["estimate"]
+    assert (p["site mean, before"] < 1e-6).all() and (p["site mean, after"] > 0.2).all()
+    assert found.loc["covariate, before", "contrast"].unique().tolist() == ["group: HC - AD"]
+    np.testing.assert_allclose(estimate["covariate, after"], estimate["covariate, before"], atol=1.5)
+    figures = {path.name.split("_", 1)[1] for path in (dataset.out / "group" / "figures").glob("result-*.svg")}
+    ends = "before-and-after-combat-chi-median.svg"
+    assert {f"sites-{ends}", f"effects-{ends}"} <= figures
+    assert "the median partial η² of the sites" in (dataset.out / "group" / "paper" / "text.md").read_text()
     assert (table(dataset, "comparisons")["estimate_se"] < 5).all()
 
 

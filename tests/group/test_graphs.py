@@ -6,7 +6,9 @@ import pytest
 
 from qsmprep.group.graphs import (
     MANY_ROWS,
+    before_after,
     bland_altman,
+    effects_kept,
     forest,
     icc_forest,
     raincloud,
@@ -17,6 +19,7 @@ from qsmprep.group.graphs import (
 )
 from qsmprep.stats import reliability
 from qsmprep.stats._frames import frame
+from qsmprep.stats.sites import site_effects
 
 
 def tidy(n, significant=(0,)):
@@ -111,6 +114,27 @@ def test_a_constant_region_and_an_empty_group_can_be_drawn(people):
     groups, values = people
     figure = raincloud({"deepgrey.SNr.L": values * 0 + 5}, groups, ["HC", "PD", "MSA"], "ppb")
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()][-1] == "MSA\nn 0"
+
+
+def test_sites_are_drawn_before_and_after_and_effects_against_each_other():
+    rng = np.random.default_rng(0)
+    site = pd.Series(rng.choice(["A", "B"], 40), name="scanner")
+    age = pd.DataFrame({"age": rng.uniform(40, 80, 40)})
+    after = pd.DataFrame(rng.normal(60, 5, (40, 2)), columns=["deepgrey.SNr.L", "deepgrey.GPi.L"])
+    after = after.add(age["age"] / 5, axis=0)
+    before = after.add(10.0 * (site == "B"), axis=0)
+    both = {"deepgrey.SNr.L": (before["deepgrey.SNr.L"], after["deepgrey.SNr.L"])}
+    axis = before_after(both, site, {"deepgrey.SNr.L": "η² 0.5 to 0"}, "ppb").axes[0]
+    points = [line.get_ydata() for line in axis.lines if line.get_marker() == "o"]
+    expected = [table["deepgrey.SNr.L"][site == name] for name in "AB" for table in (before, after)]
+    for drawn, values in zip(points, expected, strict=True):
+        np.testing.assert_array_equal(drawn, values)
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["A", "B"]
+    table = site_effects(before, after, site, age)
+    lines = {line.get_label(): line for line in effects_kept(table[table["effect"].notna()], "t").axes[0].lines}
+    drawn = lines["site"].get_xydata()
+    assert drawn[:, 0].min() > 0.25 and drawn[:, 1].max() < 0.1
+    np.testing.assert_allclose(*lines["age"].get_xydata().T, rtol=1e-9)
 
 
 def test_roc_curves_go_from_corner_to_corner_and_the_legend_tells_the_area():
