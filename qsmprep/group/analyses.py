@@ -211,5 +211,7 @@ def _context(results: Results) -> dict[str, Any]:
         "Correction": design.correction,
         "Family": design.family,
         "Alpha": design.alpha,
+        "StandardErrors": design.errors,
+        "SumsOfSquares": "I" * design.squares,
         "SecondReference": results.second_reference or None,
     }

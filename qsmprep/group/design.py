@@ -20,6 +20,8 @@ CORRECTIONS = ("fdr_bh", "fdr_by", "holm", "bonferroni", "none")
 FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
+ERRORS = ("hc3", "classical")
+SQUARES = (3, 2)
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
 NORMS = ("location-scale", "quantile", "none")
 TESTS = (
@@ -45,6 +47,8 @@ class Design:
         model can answer ("AD - HC | apoe=e4", "interaction(group:apoe)"; see `qsmprep.stats.contrasts.contrast`) is
         for the models alone: all pairs are compared beside them
     formula : right side of the linear model, such as "group * apoe + age + sex"; "" for groups and covariates
+    errors : standard errors of linear models: "hc3", or "classical" for equal variances
+    squares : type of the sums of squares by which terms of the linear model are tested: 3, or 2
     covariates : columns that every adjusted model holds
     scores : columns to correlate with the regions
     genotype : column whose interaction with the groups is tested
@@ -85,6 +89,8 @@ class Design:
     subtype: str = ""
     contrasts: tuple[str, ...] = ()
     formula: str = ""
+    errors: str = "hc3"
+    squares: int = 3
     covariates: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
     genotype: str = ""
@@ -125,8 +131,11 @@ class Design:
             ("family", FAMILIES),
             ("hemispheres", HEMISPHERES),
             ("outliers", OUTLIERS),
+            ("errors", ERRORS),
         ):
             check_choice(f"{self.source}: {key}", getattr(self, key), known)
+        if self.squares not in SQUARES:
+            raise UsageError(f"{self.source}: squares is {self.squares}; expected 3 or 2, the type of sums of squares.")
         for test in self.tests:
             check_choice(f"{self.source}: tests", test, TESTS)
         check_range(f"{self.source}: alpha", self.alpha, 1e-6, 0.5)
@@ -234,7 +243,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:
-        names = {str: "a text", float: "a number", bool: "true or false"}
+        names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
         raise UsageError(f"{where} has to be {names[hint]}; found {value!r}.")
     return value
 

@@ -19,7 +19,7 @@ GROUP_ALIAS = "group"  # what a formula may call the column of groups, whatever 
 
 
 def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
-    """Contrasts, slopes and terms of the linear model, with HC3 standard errors.
+    """Contrasts, slopes and terms of the linear model, with the errors and sums of squares of the design.
 
     Contrasts of groups come from the model of the design. One that names levels of `subtype`, or joins groups of both
     columns, has a model of its own, in which the two sides take the place of the groups.
@@ -44,7 +44,7 @@ def glm(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
     contrasts = contrasts_of(here, design, ledger)
     inside, texts = _texts(model, contrasts, here, design, ledger)
     tables = [
-        _named(fit_glm(table, model, list(texts)), texts).assign(measure=measure)
+        _named(fit_glm(table, model, list(texts), "I" * design.squares, design.errors), texts).assign(measure=measure)
         for measure, table in here.tables.items()
     ]
     if design.groups and not design.formula:
@@ -69,7 +69,8 @@ def adjusted_means(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFra
     if not column:
         return pd.DataFrame()
     tables = [
-        models.adjusted_means(table, model, column).assign(measure=measure) for measure, table in here.tables.items()
+        models.adjusted_means(table, model, column, design.errors).assign(measure=measure)
+        for measure, table in here.tables.items()
     ]
     # whether a mean is 0 says nothing: χ has no absolute zero
     keep = ["measure", "region", "contrast", "n", "estimate", "estimate_low", "estimate_high", "estimate_se", "note"]
@@ -204,7 +205,7 @@ def _own_model(
         model = _matrix(formula_of(sample, design), sides, design.groups, ledger)
         text = f"'{contrast.first}' - '{contrast.second}'"
         return [
-            _named(fit_glm(table, model, [text], terms=""), {text: contrast.name}).assign(measure=measure)
+            _named(fit_glm(table, model, [text], "", design.errors), {text: contrast.name}).assign(measure=measure)
             for measure, table in sample.tables.items()
         ]
     except ValueError as error:

@@ -41,7 +41,7 @@ def scores(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFrame:
                     asked = METHODS if design.asks("partial") else ()
                     found += [correlate(mine, people, [score], adjusted, how) for how in asked]
                 if design.asks("regression"):
-                    found.append(regress(mine, people, [score], adjusted))
+                    found.append(regress(mine, people, [score], adjusted, design.errors))
                 tables += [table.assign(measure=measure, contrast=f"{score}{name}") for table in found]
         tables += _between(here, design, score, adjusted)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

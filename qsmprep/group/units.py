@@ -14,7 +14,7 @@ PER_YEAR = ("age", "years")
 # tests whose estimate is a number without a unit, by how their names begin
 _PLAIN = re.compile(
     r"Pearson|Spearman|partial |ROC|AUC|DeLong|Youden index|sensitivity|specificity|accuracy|PPV|NPV|Brier|calibration"
-    r"|MANCOVA|ICC|proportional bias|within-subject CV"
+    r"|MANCOVA|ICC|proportional bias|within-subject CV|site variance"
 )
 
 
@@ -39,7 +39,8 @@ def _unit(unit: str, test: str, contrast: str, effect: str) -> str:
         return "%/year"
     if test.startswith("annual") or (test.startswith("mixed model") and re.search(r"\byears\b|of slopes", contrast)):
         return f"{unit}/year"
-    if effect == "partial r":  # a slope, whose name stands before its group or level
+    slope = effect == "partial r" or (test.startswith("covariate") and ": " not in contrast)
+    if slope:  # its name stands before its group or level
         name = re.split(r" in |\[", contrast.strip("'"), maxsplit=1)[0]
         return f"{unit}/year" if name in PER_YEAR else f"{unit} per unit of {name}"
     return unit

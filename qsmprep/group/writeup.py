@@ -29,14 +29,15 @@ METHODS = {
     "ANOVA": ("analysis of variance", ""),
     "Welch ANOVA": ("Welch's analysis of variance", "Welch 1951, doi 10.1093/biomet/38.3-4.330"),
     "Kruskal": ("the Kruskal-Wallis test", "Kruskal and Wallis 1952, doi 10.1080/01621459.1952.10483441"),
-    "GLM": (
-        "linear models with heteroscedasticity-consistent standard errors (HC3)",
-        "MacKinnon and White 1985, doi 10.1016/0304-4076(85)90158-7",
-    ),
+    "GLM": ("linear models", ""),
     "ROC": ("areas under the ROC curve with DeLong's variance", "DeLong 1988, doi 10.2307/2531595"),
     "Pearson": ("Pearson's correlation", ""),
     "Spearman": ("Spearman's rank correlation", ""),
     "Paired t": ("paired t tests", ""),
+}
+ERRORS = {
+    "hc3": "heteroscedasticity-consistent (HC3; MacKinnon and White 1985, doi 10.1016/0304-4076(85)90158-7)",
+    "classical": "classical, for equal variances",
 }
 CORRECTIONS = {
     "fdr_bh": ("the false discovery rate (Benjamini and Hochberg 1995, doi 10.1111/j.2517-6161.1995.tb02031.x)"),
@@ -189,6 +190,10 @@ def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_refe
     lines = []
     if told:
         lines.append(f"Regional numbers ({', '.join(design.statistics)}) were analysed by {_listed(told)}.")
+    if any(test.startswith("GLM") for test in tests):
+        terms = any(test.startswith("GLM F") for test in tests)
+        squares = f", and their terms were tested by type {'I' * design.squares} sums of squares" if terms else ""
+        lines.append(f"Standard errors of linear models were {ERRORS[design.errors]}{squares}.")
     if design.covariates:
         lines.append(f"Linear models were adjusted for {_listed(design.covariates)}.")
     if design.harmonize:

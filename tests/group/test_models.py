@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,3 +46,45 @@ def test_contrasts_of_the_model_equal_statsmodels(dataset):
     assert TEXTS[3] not in set(tables["models"]["contrast"])
     notes = (dataset.out / "group" / "design.json").read_text()
     assert "apoe=e2" in notes and "Left out" in notes
+
+
+@pytest.mark.parametrize("squares", [2, 3])
+def test_an_ancova_with_classical_errors_is_that_of_statsmodels(dataset, squares):
+    import statsmodels.formula.api as smf
+    from statsmodels.stats.anova import anova_lm
+
+    rng = np.random.default_rng(1)
+    people = dataset.cohort({"HC": 14, "MCI": 9, "AD": 17}, REGIONS, rng, shift={("AD", "deepgrey.putamen"): 9})
+    rows = [f"{who}\t{g}\t{rng.choice(['e3', 'e4'])}\t{rng.normal(70, 6):.1f}" for who, g in people.items()]
+    dataset.participants("participant_id\tgroup\tapoe\tage\n" + "\n".join(rows) + "\n")
+    model = dataset.root / "design.toml"
+    model.write_text(
+        f'genotype = "apoe"\ncovariates = ["age"]\ntests = ["glm"]\nerrors = "classical"\nsquares = {squares}\n'
+    )
+    run_group(dataset.settings(model=model))
+    folder = dataset.out / "group"
+    found, wide = (
+        pd.read_csv(folder / f"{name}.tsv", sep="\t", na_values="n/a") for name in ("models", "regions_wide")
+    )
+    wide["y"] = 1000 * wide[f"{Y}.chi_median"]
+    fit = smf.ols("y ~ C(group, Sum) * C(apoe, Sum) + age", wide).fit()
+    theirs = anova_lm(fit, typ=squares)
+    mine = found[found["region"] == Y].set_index(["test", "contrast"])
+    terms = {"group": "C(group, Sum)", "apoe": "C(apoe, Sum)", "age": "age"}
+    terms["group:apoe"] = "C(group, Sum):C(apoe, Sum)"
+    for name, term in terms.items():
+        row = mine.loc[("GLM F", name)]
+        assert row[["statistic", "p", "df1"]].tolist() == pytest.approx(
+            theirs.loc[term, ["F", "PR(>F)", "df"]], rel=1e-6
+        )
+        share = theirs.sum_sq[term] / (theirs.sum_sq[term] + theirs.sum_sq["Residual"])
+        assert row["effect"] == pytest.approx(share, rel=1e-6)
+    weights = fit.params.index.isin(["C(group, Sum)[S.AD]"]) * 2.0 + fit.params.index.isin(["C(group, Sum)[S.HC]"])
+    expected = fit.t_test(weights)  # levels are AD, HC, MCI: AD - MCI
+    row = mine.loc[("GLM t", "MCI - AD")]
+    assert row["statistic"] == pytest.approx(-expected.tvalue[0, 0], rel=1e-6)
+    assert row["p"] == pytest.approx(float(expected.pvalue), rel=1e-6)
+    told = json.loads((folder / "models.json").read_text())["MeasurementToolMetadata"]
+    assert (told["StandardErrors"], told["SumsOfSquares"]) == ("classical", "I" * squares)
+    text = (folder / "paper" / "text.md").read_text()
+    assert f"type {'I' * squares} sums of squares" in text and "classical, for equal variances" in text
