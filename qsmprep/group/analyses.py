@@ -199,8 +199,8 @@ def write_results(folder: Path, results: Results) -> list[Path]:
         else:
             for old in (path, path.with_suffix(".json")):
                 old.unlink(missing_ok=True)
-    for measure, model in results.models.items():
-        written.append(atomic_write_text(folder / f"normative_{measure}.json", to_json(model)))
+    if results.models and not results.design.normative.endswith(".json"):  # those of a user's file are there already
+        written.append(atomic_write_text(folder / "normative_models.json", to_json(results.models)))
     return written
 
 

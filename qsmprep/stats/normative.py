@@ -22,8 +22,8 @@ Mask = NDArray[np.bool_]
 METHODS = ("location-scale", "quantile")
 FEWEST = {"location-scale": 15, "quantile": 100}  # controls, below which a region has no norm
 EXTREME = 1.96
-_FORM = "qsmprep normative model, version 1"
-COLUMNS = ("region", "value", "expected", "sd", "z", "z_se", "percentile", "deviates", "held_out", "note")
+_FORM = "qsmprep normative models, version 2"
+COLUMNS = ("region", "age", "value", "expected", "sd", "z", "z_se", "percentile", "deviates", "held_out", "note")
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,7 @@ def score_controls(
     values: pd.DataFrame,
     people: pd.DataFrame,
     participants: pd.Series[Any] | None = None,
+    fitted: pd.Series[bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """z-scores of the controls, each from a norm that was fitted without the person.
@@ -171,9 +172,11 @@ def score_controls(
     Parameters
     ----------
     model
-        From `fit_normative` of the same `values` and `people`.
+        From `fit_normative` of the same `values` and `people`, or of the rows that are `fitted`.
     participants
         The person of each row, where persons have several: they are left out together.
+    fitted
+        Which rows the model was fitted to, such as each person's first visit; the others are scored only.
     progress
         Called with (regions done, regions) after each.
 
@@ -184,6 +187,7 @@ def score_controls(
     """
     years, kind = (column.to_numpy() for column in _age_sex(values, people, model.age, model.sex))
     who = np.arange(len(values)) if participants is None else pd.factorize(aligned(values, participants))[0]
+    seen = np.ones(len(values), bool) if fitted is None else aligned(values, fitted).to_numpy(bool)
     persons = int(who.max(initial=-1)) + 1
     folds = 5 if model.method == "quantile" else (persons if persons <= 60 else 20)
     fold = np.random.default_rng(0).permutation(persons)[who] % max(folds, 1)
@@ -192,7 +196,7 @@ def score_controls(
         norm, y = model.norms[str(region)], values[region].to_numpy(float)
         rows, found = norm.basis.rows(years, kind), np.full((4, len(y)), np.nan)
         for k in range(folds if norm.model is not None else 0):
-            found[:, fold == k] = _numbers(_refitted(norm, y, rows, fold != k), y[fold == k], rows[fold == k])
+            found[:, fold == k] = _numbers(_refitted(norm, y, rows, seen & (fold != k)), y[fold == k], rows[fold == k])
         parts.append(_table(norm, str(region), y, years, kind, found).assign(held_out=True))
         if progress is not None:
             progress(done + 1, values.shape[1])
@@ -228,7 +232,7 @@ def _table(norm: Norm, region: str, y: Array, years: Array, kind: NDArray[Any], 
     )
     z = found[2]
     columns: dict[str, Any] = {
-        "region": region, "value": y, "expected": found[0], "sd": found[1], "z": z, "z_se": found[3],
+        "region": region, "age": years, "value": y, "expected": found[0], "sd": found[1], "z": z, "z_se": found[3],
         "percentile": 100 * stats.norm.cdf(z), "deviates": np.select([z > EXTREME, z < -EXTREME], ["high", "low"], ""),
         "held_out": False, "note": note if norm.model is not None else norm.note,
     }  # fmt: skip
@@ -242,8 +246,15 @@ def _joined(parts: list[pd.DataFrame], values: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(whole, ignore_index=True) if whole else pd.DataFrame(columns=[*people.columns, *COLUMNS])
 
 
-def to_json(model: NormativeModel) -> str:
-    """The model as the text of a file that `from_json` reads."""
+def to_json(models: Mapping[str, NormativeModel]) -> str:
+    """Models by the measure that they are of, as the text of a file that `from_json` reads."""
+    return json.dumps(
+        {"form": _FORM, "measures": {m: _plain(one) for m, one in models.items()}}, indent=1, allow_nan=False
+    )
+
+
+def _plain(model: NormativeModel) -> dict[str, Any]:
+    """A model as JSON has it."""
     norms = {}
     for region, norm in model.norms.items():
         basis = {
@@ -259,12 +270,11 @@ def to_json(model: NormativeModel) -> str:
         elif norm.model is not None:
             one["quantiles"] = {str(q): row.tolist() for q, row in zip(centiles.QUANTILES, norm.model, strict=True)}
         norms[region] = one
-    head = {"form": _FORM, "method": model.method, "age": model.age, "sex": model.sex, "unit": model.unit}
-    return json.dumps(head | {"norms": norms}, indent=1, allow_nan=False)
+    return {"method": model.method, "age": model.age, "sex": model.sex, "unit": model.unit, "norms": norms}
 
 
-def from_json(text: str) -> NormativeModel:
-    """A model from the text of its file.
+def from_json(text: str) -> dict[str, NormativeModel]:
+    """Models by measure, from the text of their file.
 
     Raises
     ------
@@ -273,12 +283,18 @@ def from_json(text: str) -> NormativeModel:
     """
     try:
         found = json.loads(text)
-        if found["form"] != _FORM or found["method"] not in METHODS:
-            raise ValueError(f"form {found['form']!r} and method {found['method']!r}")
-        norms = {region: _norm_from(one) for region, one in found["norms"].items()}
-        return NormativeModel(found["method"], found["age"], found["sex"], found["unit"], norms)
+        if found["form"] != _FORM:
+            raise ValueError(f"form {found['form']!r}")
+        return {measure: _model_from(one) for measure, one in found["measures"].items()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"no normative model: expected {_FORM!r} as qsmprep writes it, found {error}") from None
+
+
+def _model_from(found: Mapping[str, Any]) -> NormativeModel:
+    if found["method"] not in METHODS:
+        raise ValueError(f"method {found['method']!r}")
+    norms = {region: _norm_from(one) for region, one in found["norms"].items()}
+    return NormativeModel(found["method"], found["age"], found["sex"], found["unit"], norms)
 
 
 def _norm_from(one: Mapping[str, Any]) -> Norm:

@@ -394,32 +394,6 @@ def test_sites_are_harmonised_and_what_changed_is_shown(dataset, rng, tmp_path):
     assert (table(dataset, "comparisons")["estimate_se"] < 5).all()
 
 
-def test_persons_are_judged_by_controls_of_their_age_and_a_model_can_be_used_again(dataset, rng, tmp_path):
-    lines = ["participant_id\tgroup\tage\tsex"]
-    for i in range(40):
-        group, age = ("HC", 40 + i) if i < 36 else ("PD", 60)
-        lines.append(f"sub-{i:02d}\t{group}\t{age}\t{'MF'[i % 2]}")
-        chi = 20 + age + (30 if group == "PD" else 0) + rng.normal(0, 4)
-        dataset.stats(f"sub-{i:02d}", [("SNr", "L", chi / 1000)])
-    dataset.participants("\n".join(lines) + "\n")
-    model = tmp_path / "design.toml"
-    model.write_text('statistics = ["chi_mean"]\ntests = ["normative"]\n')
-    run_group(dataset.settings(model=model))
-    found = table(dataset, "normative").set_index("participant_id")
-    ill = [f"sub-{i}" for i in range(36, 40)]
-    assert (found.loc[ill, "z"] > 3.5).all() and found.loc[ill, "deviates"].unique().tolist() == ["high"]
-    assert found.loc[ill, "expected"].to_numpy() == pytest.approx(80, abs=5)
-    healthy = found.drop(ill)["z"]
-    assert abs(healthy.mean()) < 0.3 and healthy.std() == pytest.approx(1, abs=0.35)
-    saved = tmp_path / "norms.json"
-    saved.write_text((dataset.out / "group" / "normative_chi_mean.json").read_text())
-    model.write_text('statistics = ["chi_mean"]\ntests = ["normative"]\nnormative = "norms.json"\n')
-    run_group(dataset.settings(model=model))
-    again = table(dataset, "normative").set_index("participant_id")
-    np.testing.assert_allclose(again.loc[ill, "z"], found.loc[ill, "z"], rtol=1e-5)
-    assert again["norm"].unique().tolist() == ["norms.json"]
-
-
 def test_regions_of_a_design_are_tested_together_and_the_least_effect_is_told(dataset, rng, tmp_path):
     people = dataset.cohort({"HC": 25, "HD": 25}, REGIONS, rng, shift={("HD", "deepgrey.putamen"): 20})
     write_participants(dataset, people)

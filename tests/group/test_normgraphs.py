@@ -63,6 +63,22 @@ def test_chart_of_a_person(cohort):
     assert [text.get_text() for text in axis.get_yticklabels()] == ["right insula", "left putamen"]
 
 
+def test_chart_of_a_person_who_came_more_than_once(cohort):
+    model = fit_normative(*cohort)
+    index = pd.MultiIndex.from_product([["sub-99"], ["1", "2"]], names=["participant_id", "session"])
+    seen = pd.DataFrame({"deepgrey.putamen.L": [90.0, 120.0], "DK.insula.R": [1.0, 0.0]}, index=index)
+    table = score(model, seen, pd.DataFrame({"age": [60.0, 63.0], "sex": "F"}, index=index))
+    last, way = person_chart(table, "sub-99").axes
+    assert last.get_title() == "sub-99, session 2"
+    drawn = [float(x) for line in last.lines for x in line.get_xdata()]
+    z = table.set_index(["session", "region"]).z
+    assert all(any(x == pytest.approx(v) for x in drawn) for v in z["2"])
+    lines = {line.get_label(): line.get_xydata() for line in way.lines}
+    expected = [[60, z["1", "deepgrey.putamen.L"]], [63, z["2", "deepgrey.putamen.L"]]]
+    np.testing.assert_allclose(lines["left putamen"], expected)
+    assert set(lines) == {"left putamen", "right insula"}
+
+
 def test_the_page_shows_norms_and_who_deviates(dataset):
     rng = np.random.default_rng(2)
     people = dataset.cohort({"HC": 24, "PD": 2}, {"deepgrey.SNr": (100, 10)}, rng, {("PD", "deepgrey.SNr"): 80.0})

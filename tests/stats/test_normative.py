@@ -157,13 +157,29 @@ def test_patients_deviate_and_the_table_says_what_it_cannot(controls, method):
 def test_a_model_survives_its_file(controls, method):
     values, people = controls
     model = fit_normative(values.assign(few=np.nan), people, method=method)
-    again = from_json(to_json(model))
+    again = from_json(to_json({"chi": model, "r2star": model}))["r2star"]
     pd.testing.assert_frame_equal(score(again, values, people), score(model, values, people))
     assert "only 0 controls" in again.norms["few"].note
 
 
+def test_later_visits_of_a_control_are_judged_by_the_first_visits_of_the_others(controls):
+    values, people = (table[:30] for table in controls)
+    later, older = values + 8.0, people.assign(age=people["age"] + 2)
+    both, ages = pd.concat([values, later], ignore_index=True), pd.concat([people, older], ignore_index=True)
+    first = pd.Series(np.arange(60) < 30)
+    model = fit_normative(values, people)
+    table = score_controls(model, both, ages, pd.Series([*range(30), *range(30)]), first)
+    pd.testing.assert_frame_equal(table[:30], score_controls(model, values, people))
+    norm, rows = model.norms["r0"], model.norms["r0"].basis.rows(ages.age, ages.sex)
+    others, y = np.arange(60) != 7, both["r0"].to_numpy()
+    others &= first.to_numpy()
+    alone = location_scale.fit(y[others], rows[others], norm.basis.penalty(), norm.smoothing)
+    assert table.z[37] == pytest.approx(alone.z(y[37:38], rows[37:38])[0][0], rel=1e-6)
+    assert table.age[37] == ages.age[37]
+
+
 def test_other_files_are_refused(controls):
-    text = to_json(fit_normative(*controls))
+    text = to_json({"chi": fit_normative(*controls)})
     for bad in ("[1, 2]", "no json", "{}", text.replace('"df"', '"no"'), json.dumps(json.loads(text) | {"form": "x"})):
         with pytest.raises(ValueError, match="no normative model: expected"):
             from_json(bad)
