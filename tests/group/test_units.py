@@ -24,6 +24,9 @@ CASES = [
     ("mixed model variance", "correlation of intercepts and slopes", "", "1"),
     ("ICC(2,1)", "absolute agreement, one measurement", "ICC", "1"),
     ("upper limit of agreement", "1 - 2", "", "ppb"),
+    ("site variance, before", "site", "", "1"),
+    ("covariate, after", "group: PD - HC", "partial η²", "ppb"),
+    ("covariate, after", "age", "partial η²", "ppb/year"),
 ]
 
 
