@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,12 +79,28 @@ def syn_stage(fixed: Path, moving: Path, iterations: str, shrink: str, sigmas: s
 
     In 3 x 3 x 3 voxels: on warped templates it placed small nuclei as well as the usual 5 x 5 x 5, in half the time.
     """
+    return joint_syn_stage([(fixed, moving, 1.0)], iterations, shrink, sigmas)
+
+
+def joint_syn_stage(
+    pairs: Sequence[tuple[Path, Path, float]], iterations: str, shrink: str, sigmas: str, *, step: float = 0.2,
+    mask: Path | None = None,
+) -> list[str]:  # fmt: skip
+    """Arguments of a stage like `syn_stage` for several contrasts at once.
+
+    Parameters
+    ----------
+    pairs : fixed image, moving image, and the weight of their correlation
+    mask : where the fixed images are compared
+    """
+    metrics = [("--metric", f"CC[{fixed},{moving},{weight:g},1]") for fixed, moving, weight in pairs]
     return [
-        *("--transform", "SyN[0.2,3,0]"),
-        *("--metric", f"CC[{fixed},{moving},1,1]"),
+        *("--transform", f"SyN[{step:g},3,0]"),
+        *(part for metric in metrics for part in metric),
         *("--convergence", f"[{iterations},1e-6,10]"),
         *("--shrink-factors", shrink),
         *("--smoothing-sigmas", f"{sigmas}vox"),
+        *(("--masks", f"[{mask}]") if mask is not None else ()),
     ]
 
 

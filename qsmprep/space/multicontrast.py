@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import data
-from ._ants import load_ants, read, register, resampled, save
+from ._ants import joint_syn_stage, load_ants, read, register, resampled, save
 from .tissue import template_tissues
 
 WORKING_SIZE = 1.0  # mm
@@ -127,19 +127,13 @@ def refine_nuclei(
         return Refined((from_,), (to,), float(shift))
 
 
-def _stage(pairs: Sequence[tuple[Any, Any, float]], mask: Path, work: Path) -> list[str]:
-    """Arguments of the registration; pairs are fixed and moving images and their weight."""
-    arguments = ["--transform", f"SyN[{STEP},3,0]"]
-    for number, (fixed, moving, weight) in enumerate(pairs):
-        first, second = save(fixed, work / f"fixed{number}.nii.gz"), save(moving, work / f"moving{number}.nii.gz")
-        arguments += ["--metric", f"CC[{first},{second},{weight},1]"]
-    return [
-        *arguments,
-        *("--convergence", f"[{ITERATIONS},1e-6,10]"),
-        *("--shrink-factors", "2x1"),
-        *("--smoothing-sigmas", "1x0vox"),
-        *("--masks", f"[{mask}]"),
+def _stage(images: Sequence[tuple[Any, Any, float]], mask: Path, work: Path) -> list[str]:
+    """Arguments of the registration; `images` are fixed and moving ones and their weight."""
+    pairs = [
+        (save(fixed, work / f"fixed{number}.nii.gz"), save(moving, work / f"moving{number}.nii.gz"), weight)
+        for number, (fixed, moving, weight) in enumerate(images)
     ]
+    return joint_syn_stage(pairs, ITERATIONS, "2x1", "1x0", step=STEP, mask=mask)
 
 
 def _crop(image: Any, where: NDArray[np.bool_]) -> Any:
