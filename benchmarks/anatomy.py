@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
 def run_head(name: str, given: argparse.Namespace) -> None:
     """Make one head and process it each way; images are deleted in the end, the comparisons stay."""
     folder = given.work_dir / name
-    ways = {way: folder / f"{way.replace(' ', '_')}.json" for way in given.ways}
+    ways = {way: folder / _file(way) for way in given.ways}
     if all(path.exists() for path in ways.values()):
         return
     programs, bids = Path(sys.executable).parent, folder / "bids"
@@ -99,7 +99,7 @@ def read_results(work_dir: Path) -> dict[str, dict[str, list[dict]]]:
     found: dict[str, dict[str, list[dict]]] = {}
     for name in heads():
         for way in WAYS:
-            path = work_dir / name / f"{way.replace(' ', '_')}.json"
+            path = work_dir / name / _file(way)
             if path.exists():
                 found.setdefault(name.split("_")[0], {}).setdefault(way, []).append(json.loads(path.read_text()))
     return found
@@ -154,6 +154,10 @@ def _bias(runs: list[dict], nucleus: str) -> list[str]:
         np.median([1000 * (run[found][nucleus] - run[true][nucleus]) for run in runs]) for found, true in pairs
     )
     return [f"{mean:+.1f} / {median:+.1f}", f"({on_truth:+.1f})"]
+
+
+def _file(way: str) -> str:
+    return f"{way.replace(' ', '_').replace('χ', 'chi')}.json"
 
 
 def _spread(values: list[float]) -> str:
