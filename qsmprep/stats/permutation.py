@@ -28,12 +28,14 @@ class Partition:
     tested : (n, q) orthonormal, orthogonal to `nuisance`
     nuisance : (n, k) orthonormal
     df : degrees of freedom of the residuals
+    signed : whether the statistic is t; else it is F
     """
 
     weights: Floats
     tested: Floats
     nuisance: Floats
     df: int
+    signed: bool
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class PermutationTest:
     Attributes
     ----------
     estimate, se : (v,) contrast of parameters and its standard error, in the data's unit; NaN for an F test
-    statistic : (v,) t, or F for a contrast of several rows
+    statistic : (v,) t, or F of all rows of the contrast together
     name : "t" or "F"
     df : degrees of freedom, (residual,) or (contrast, residual)
     p : (v,) uncorrected, by permutation
@@ -71,7 +73,7 @@ def partition(design: ArrayLike, contrast: ArrayLike) -> Partition:
     Parameters
     ----------
     design : (n, p)
-    contrast : (p,) for t, (q, p) for F
+    contrast : (p,) for t, (q, p) for F, also where q is 1
 
     Raises
     ------
@@ -99,7 +101,7 @@ def partition(design: ArrayLike, contrast: ArrayLike) -> Partition:
     df = len(model) - len(rows) - nuisance.shape[1]
     if df < 1:
         raise ValueError(f"{len(model)} observations are too few for a model of {len(model) - df} parameters")
-    return Partition(weights, tested, nuisance, df)
+    return Partition(weights, tested, nuisance, df, np.ndim(contrast) < 2)
 
 
 def permutation_test(
@@ -123,7 +125,7 @@ def permutation_test(
     ----------
     values : (n, v), any unit
     design : (n, p) model, with its intercept
-    contrast : (p,) for t, (q, p) for F
+    contrast : (p,) for t, (q, p) for F, also where q is 1
     shuffles : of the n observations
     two_sided : whether t counts by its size; F always does
     maximum : further statistics to correct by: takes the (v,) statistic of a shuffle, 0 where a voxel is not tested,
@@ -148,8 +150,7 @@ def permutation_test(
     unit, scale, tested = _residuals(values, split)
     if not tested.any():
         raise ValueError("no voxel can be tested: all are constant or hold missing values")
-    q = split.tested.shape[1]
-    signed = q == 1
+    q, signed = split.tested.shape[1], split.signed
     observed = _association(unit, split, shuffles, slice(0, 1))[0]
     ranked = np.abs(observed) if two_sided or not signed else observed
     workers = workers or available_cpus()
@@ -222,7 +223,7 @@ def _residuals(values: NDArray[Any], split: Partition) -> tuple[NDArray[np.float
 
 
 def _association(unit: NDArray[np.float32], split: Partition, shuffles: Shuffles, part: slice) -> NDArray[np.float32]:
-    """Partial correlation (t) or its square (F) of every shuffle and voxel: (k, v)."""
+    """Partial correlation (t), or multiple partial correlation (F), of every shuffle and voxel: (k, v)."""
     orders = shuffles.orders[part]
     n_tested, n = split.tested.shape[1], len(unit)
     basis = np.hstack([split.tested, split.nuisance]).T.astype(np.float32)
@@ -236,17 +237,18 @@ def _association(unit: NDArray[np.float32], split: Partition, shuffles: Shuffles
     projected = (weights.reshape(-1, n) @ unit).reshape(len(orders), len(basis), -1)
     left = 1 - np.einsum("kbv,kbv->kv", projected[:, n_tested:], projected[:, n_tested:])
     np.maximum(left, 1e-12, out=left)
-    if n_tested > 1:
-        return np.asarray(np.einsum("kbv,kbv->kv", projected[:, :n_tested], projected[:, :n_tested]) / left)
-    return np.asarray(projected[:, 0] / np.sqrt(left))
+    if split.signed:
+        return np.asarray(projected[:, 0] / np.sqrt(left))
+    explained = np.einsum("kbv,kbv->kv", projected[:, :n_tested], projected[:, :n_tested])
+    return np.asarray(np.sqrt(explained / left))
 
 
 def _statistic(association: NDArray[Any], split: Partition) -> NDArray[Any]:
-    """T from partial correlations, F from their squares."""
-    q = split.tested.shape[1]
-    squared = association if q > 1 else association**2
-    rest = np.maximum(1 - squared, 1e-12)
-    return association * (split.df / q) / rest if q > 1 else association * np.sqrt(split.df / rest)
+    """T or F from correlations."""
+    rest = np.maximum(1 - association**2, 1e-12)
+    if split.signed:
+        return association * np.sqrt(split.df / rest)
+    return association**2 * (split.df / split.tested.shape[1]) / rest
 
 
 def _exact(
@@ -259,7 +261,7 @@ def _exact(
     error = np.maximum(scale**2 - explained, 0) / split.df
     missing = np.full(len(scale), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if split.tested.shape[1] > 1:
+        if not split.signed:
             return missing, missing, np.where(tested, explained / split.tested.shape[1] / error, np.nan)
         length = float(np.linalg.norm(split.weights))
         estimate = np.where(tested, projected[0] * length, np.nan)

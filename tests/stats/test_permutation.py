@@ -32,6 +32,16 @@ def test_statistics_equal_statsmodels():
         assert F.statistic[voxel] == pytest.approx(fit.f_test(several).fvalue, rel=1e-9)
 
 
+def test_one_row_of_a_matrix_is_f_whose_p_values_are_those_of_t():
+    values, design, contrast = cohort(effect=1)
+    t = permutation_test(values, design, contrast, shuffles(20, 200), workers=1)
+    F = permutation_test(values, design, contrast[None], shuffles(20, 200), workers=1, two_sided=False)
+    assert (F.name, F.df) == ("F", (1, 17)) and np.isnan(F.estimate).all()
+    np.testing.assert_allclose(F.statistic, t.statistic**2, rtol=1e-9)
+    np.testing.assert_allclose(F.p, t.p)
+    np.testing.assert_allclose(F.p_fwe, t.p_fwe)
+
+
 @pytest.mark.parametrize("two_sided", [True, False])
 def test_p_values_are_those_of_nilearn(two_sided):
     values, design, contrast = cohort(effect=1.5)
@@ -50,15 +60,18 @@ def test_p_values_are_those_of_nilearn(two_sided):
 
 def brute_force(values, design, contrast, chosen, two_sided=True):
     """Freedman-Lane as it is written down: one regression for every shuffle and voxel."""
-    nuisance = design[:, contrast == 0]
+    nuisance = design[:, np.all(np.atleast_2d(contrast) == 0, axis=0)]
     fitted = nuisance @ np.linalg.pinv(nuisance) @ values
-    t = []
+    found = []
     for k, order in enumerate(chosen.orders):
         sign = 1 if chosen.signs is None else chosen.signs[k][:, None]
-        shuffled = fitted + sign * (values - fitted)[order]
-        t.append([sm.OLS(column, design).fit().t_test(contrast).tvalue[0, 0] for column in shuffled.T])
-    t = np.abs(t) if two_sided else np.array(t)
-    return (t >= t[0] - 1e-7).mean(0), (t.max(1)[:, None] >= t[0] - 1e-7).mean(0)
+        fits = [sm.OLS(column, design).fit() for column in (fitted + sign * (values - fitted)[order]).T]
+        if contrast.ndim == 1:
+            found.append([fit.t_test(contrast).tvalue[0, 0] for fit in fits])
+        else:
+            found.append([fit.f_test(contrast).fvalue for fit in fits])
+    found = np.abs(found) if two_sided else np.array(found)
+    return (found >= found[0] - 1e-7).mean(0), (found.max(1)[:, None] >= found[0] - 1e-7).mean(0), found.max(1)
 
 
 @pytest.mark.parametrize("two_sided", [True, False])
@@ -67,9 +80,27 @@ def test_every_shuffle_is_the_regression_on_shuffled_residuals(flip, two_sided):
     values, design, contrast = cohort(12, 5, effect=2)
     chosen = shuffles(12, 60, 4, flip=flip, blocks=np.repeat([0, 1], 6))
     found = permutation_test(values, design, contrast, chosen, two_sided=two_sided, workers=1)
-    p, p_fwe = brute_force(values, design, contrast, chosen, two_sided)
+    p, p_fwe, _ = brute_force(values, design, contrast, chosen, two_sided)
     np.testing.assert_allclose(found.p, p)
     np.testing.assert_allclose(found.p_fwe, p_fwe)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_every_shuffle_of_three_groups_is_the_f_of_shuffled_residuals(flip):
+    rng = np.random.default_rng(7)
+    group, age = np.arange(15) % 3, rng.normal(70, 8, 15)
+    values = rng.standard_normal((15, 5)) + 0.05 * age[:, None]
+    values[:, 0] += 1.5 * (group == 1)
+    # coded to sum to zero: no column of the model is a group of its own
+    design = np.column_stack([np.ones(15), (group == 0) - 1.0 * (group == 2), (group == 1) - 1.0 * (group == 2), age])
+    contrast = np.eye(4)[1:3]
+    chosen = shuffles(15, 60, 4, flip=flip)
+    found = permutation_test(values, design, contrast, chosen, workers=1)
+    p, p_fwe, maxima = brute_force(values, design, contrast, chosen)
+    assert found.df == (2, 11) and p.min() < 0.1
+    np.testing.assert_allclose(found.p, p)
+    np.testing.assert_allclose(found.p_fwe, p_fwe)
+    np.testing.assert_allclose(found.maxima["statistic"], maxima, rtol=1e-3)
 
 
 def test_exhaustive_permutations_of_two_groups_are_exact():
