@@ -13,6 +13,7 @@ from typing import Any
 
 from qsmprep.errors import UsageError, check_choice, check_range
 from qsmprep.group.panels import Panel, read_panel
+from qsmprep.group.quantities import QUANTITIES
 from qsmprep.settings import Settings
 from qsmprep.tomlfile import load_toml
 
@@ -77,7 +78,8 @@ class Design:
     exclude_fail : whether runs with the verdict FAIL are left out
     outlier_z, outliers : robust |z| within a group from which a number is flagged, or excluded
     colocalize : what the names of another map in `--derivatives`, in template space, hold, such as "trc-DAT_pet"
-    permutations : shuffles of the voxel-wise tests of χ in template space; 0 for no such tests
+    permutations : shuffles of the voxel-wise tests in template space; 0 for no such tests
+    maps : what they test: "chi", "r2star"
     fwhm : smoothing before them, inside grey matter and the rest of the brain apart [mm]
     cluster_p : two-sided p-value that forms their clusters
     source : where the design comes from, for messages
@@ -121,6 +123,7 @@ class Design:
     outliers: str = "flag"
     colocalize: str = ""
     permutations: int = 0
+    maps: tuple[str, ...] = ("chi",)
     fwhm: float = 3.0
     cluster_p: float = 0.001
     source: str = "the options"
@@ -138,6 +141,8 @@ class Design:
             raise UsageError(f"{self.source}: squares is {self.squares}; expected 3 or 2, the type of sums of squares.")
         for test in self.tests:
             check_choice(f"{self.source}: tests", test, TESTS)
+        for name in self.maps:
+            check_choice(f"{self.source}: maps", name, tuple(QUANTITIES))
         check_range(f"{self.source}: alpha", self.alpha, 1e-6, 0.5)
         check_range(f"{self.source}: outlier_z", self.outlier_z, 1, 100)
         if not self.normative.endswith(".json"):
@@ -148,6 +153,8 @@ class Design:
         check_range(f"{self.source}: prevalence", self.prevalence, 0, 1)
         if self.repeats == "raters" and len(self.raters) < 2:
             raise UsageError(f"{self.source}: repeats is raters: name two segmentations or more under raters.")
+        if not self.maps:
+            raise UsageError(f"{self.source}: maps is empty; name at least one: {', '.join(QUANTITIES)}.")
         if not self.statistics:
             raise UsageError(f"{self.source}: statistics is empty; name at least one, such as chi_median.")
         if self.order and self.reference and self.reference not in self.order:

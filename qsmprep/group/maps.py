@@ -1,4 +1,4 @@
-"""Mean, median, standard deviation and count of χ over participants in template space."""
+"""Mean, median, standard deviation and count of χ or R2* over participants in template space."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qsmprep.group.quantities import CHI, Quantity
+
 Volume = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One χ map in template space, and the mask of where it counts (None: where it is not 0)."""
+    """One map in template space, what it shows, and the mask of where it counts (None: where it is not 0)."""
 
     run: str
     participant: str
-    chi: Path
+    image: Path
     mask: Path | None = None
+    quantity: Quantity = CHI
 
 
 @dataclass
@@ -88,11 +91,13 @@ class Medians:
 
 @dataclass(frozen=True)
 class GroupMap:
-    """χ over participants: mean, median and SD [ppm] (0 where `n` is 0), and how many participants a voxel has.
+    """A quantity over participants: mean, median and SD in its unit (0 where `n` is 0), and how many participants a
+    voxel has.
 
     `median` is None where the images of all participants do not fit in memory.
     """
 
+    quantity: Quantity
     mean: NDArray[np.float32]
     median: NDArray[np.float32] | None
     sd: NDArray[np.float32]
@@ -103,14 +108,14 @@ class GroupMap:
 
 
 def mean_map(sources: Sequence[Source]) -> GroupMap:
-    """Mean χ over participants; voxels outside a participant's mask are not counted.
+    """Mean over participants; voxels outside a participant's mask are not counted.
 
     Every participant counts once: several runs or sessions of one are averaged first. Images on another grid than most
     are left out, and so are unreadable ones; `excluded` says which and why.
 
     Parameters
     ----------
-    sources : maps in the same space
+    sources : maps of one quantity in the same space
 
     Raises
     ------
@@ -128,11 +133,11 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
             if source.participant != participant:
                 continue
             try:
-                image: Any = nib.load(source.chi)
+                image: Any = nib.load(source.image)
                 values = np.asarray(image.dataobj, dtype=np.float32)
                 valid = np.isfinite(values) & valid_voxels(source, values)
             except (OSError, EOFError, ValueError) as error:
-                excluded.append((source.run, f"{source.chi.name} cannot be read ({error})"))
+                excluded.append((source.run, f"{source.image.name} cannot be read ({error})"))
                 continue
             within.add(values, valid)
         if within.n.any():
@@ -140,9 +145,10 @@ def mean_map(sources: Sequence[Source]) -> GroupMap:
             medians.add(within.mean, within.n > 0)
             counted.append(participant)
     if not counted:
-        raise ValueError("none of the χ maps in template space has a voxel that can be counted")
+        raise ValueError("none of the maps in template space has a voxel that can be counted")
     mean, sd = moments.mean.astype(np.float32), moments.sd().astype(np.float32)
-    return GroupMap(mean, medians.median(), sd, moments.n, affine, tuple(counted), tuple(excluded))
+    quantity = usable[0].quantity
+    return GroupMap(quantity, mean, medians.median(), sd, moments.n, affine, tuple(counted), tuple(excluded))
 
 
 def valid_voxels(source: Source, values: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -171,12 +177,12 @@ def same_grid(
     excluded: list[tuple[str, str]] = []
     for source in sources:
         try:
-            image: Any = nib.load(source.chi)
+            image: Any = nib.load(source.image)
             grids[source] = (tuple(image.shape), tuple(np.round(image.affine, 4).ravel().tolist()))
         except Exception as error:  # nibabel raises its own kinds for what is no image
-            excluded.append((source.run, f"{source.chi.name} cannot be read ({error})"))
+            excluded.append((source.run, f"{source.image.name} cannot be read ({error})"))
     if not grids:
-        raise ValueError("there is no readable χ map in template space")
+        raise ValueError("there is no readable map in template space")
     common = Counter(grids.values()).most_common(1)[0][0]
     for source, grid in grids.items():
         if grid != common:

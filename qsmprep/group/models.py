@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qsmprep.errors import InputError
@@ -65,7 +66,7 @@ def adjusted_means(sample: Sample, design: Design, ledger: Ledger) -> pd.DataFra
     if not formula or not design.groups or not here.tables:
         return pd.DataFrame()
     model = _matrix(formula, model_people(here, design), design.groups, Ledger())
-    column = _group_factor(model, design)
+    column = group_factor(model, design)
     if not column:
         return pd.DataFrame()
     tables = [
@@ -127,13 +128,14 @@ def _texts(
     the model reads them -> their names. What the model cannot answer is told."""
     from qsmprep.stats.contrasts import contrast
 
-    column = _group_factor(model, design)
+    column = group_factor(model, design)
     inside = [c for c in contrasts if column and {*c.left, *c.right} <= set(model.factors[column])]
     texts = {_text(contrast): contrast.name for contrast in inside}
     for text in model_contrasts(sample, design):
         try:
-            contrast(text, model)
-            texts[text] = text.strip()
+            read = as_model_reads(text, model, design)
+            contrast(read, model)
+            texts[read] = text.strip()
         except ValueError as error:
             ledger.note(f"{design.source}: {error} Left out.")
     return inside, texts | {f"'{name}'": name for name in model.numbers if name in model.terms}
@@ -179,8 +181,17 @@ def _matrix(formula: str, people: pd.DataFrame, groups: str, ledger: Ledger) -> 
     return model
 
 
-def _group_factor(model: DesignMatrix, design: Design) -> str:
+def group_factor(model: DesignMatrix, design: Design) -> str:
+    """The factor of the model that holds the groups; "" without one."""
     return next((name for name in (design.groups, GROUP_ALIAS) if name in model.factors), "")
+
+
+def as_model_reads(text: str, model: DesignMatrix, design: Design) -> str:
+    """A contrast of the model in which `group` is the column of groups, whatever its name."""
+    column = group_factor(model, design)
+    if not column or GROUP_ALIAS in model.people:
+        return text
+    return re.sub(rf"(?<![\w.'\"]){GROUP_ALIAS}(?![\w.'\"])", lambda _: column, text)
 
 
 def _text(contrast: Contrast) -> str:

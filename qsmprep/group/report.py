@@ -1,4 +1,4 @@
-"""`group/group.html`: who is in, what is missing, the mean χ map, and a plot and a row per region."""
+"""`group/group.html`: who is in, what is missing, the mean maps, and a plot and a row per region."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qsmprep.group.collect import GroupRun, group_column, groups_of
 from qsmprep.group.maps import GroupMap
 from qsmprep.group.plots import COLORS, Point, Summary, region_svg, summarise
+from qsmprep.group.quantities import Quantity
 from qsmprep.report.page import data_uri, write_page
 from qsmprep.report.records import read_json
 from qsmprep.settings import Settings
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 EVERYBODY, UNKNOWN = "all", "no group given"
 PPB = 1000.0
-MEAN_RANGE = (-0.05, 0.15)  # ppm; a mean over persons is smoother than one of them
 _LABELLED = re.compile(r"^(?P<seg>[^.]+)\.(?P<name>.+)\.(?P<side>L|R|n/a)\.(?P<statistic>chi_mean|r2star_mean)$")
 
 
@@ -30,7 +30,7 @@ def build_group_report(
     runs: Sequence[GroupRun],
     wide: pd.DataFrame,
     has_participants: bool,
-    means: Mapping[str, GroupMap],
+    means: Sequence[tuple[str, GroupMap]],
     settings: Settings,
     results: Mapping[str, Any],
 ) -> Path:
@@ -41,7 +41,7 @@ def build_group_report(
     runs : as `find_runs` gives them
     wide : as `wide_table` gives it
     has_participants : whether the input dataset has a participants.tsv
-    means : group -> mean map; '' is the key of all participants
+    means : group and mean map, those of one quantity together; the group '' is of all participants
     results : as `results_view` gives it; empty where nothing was analysed
     """
     groups_by_person = groups_of(wide)
@@ -65,7 +65,7 @@ def build_group_report(
         ],
         "results": results,
         "space": settings.template,
-        "maps": [_map_view(name, mean, folder, settings) for name, mean in means.items()],
+        "maps": _map_views(means, folder, settings),
         "legend": [(name, COLORS[i % len(COLORS)]) for i, name in enumerate(names)],
         "segmentations": _segmentations(runs, wide, group_of, names),
     }
@@ -106,17 +106,28 @@ def _facts(
     return lines
 
 
-def _map_view(name: str, mean: GroupMap, folder: Path, settings: Settings) -> dict[str, Any]:
+def _map_views(means: Sequence[tuple[str, GroupMap]], folder: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Pictures of the means; those of one quantity have the same colours."""
+    from qsmprep.report.display import robust_range
     from qsmprep.report.figures import plot_map
 
-    n = len(mean.participants)
-    title = f"Mean χ, {name or 'all'} ({n} participant{'s' if n != 1 else ''})"
-    label = "".join(c for c in name if c.isalnum())
-    out = folder / "figures" / f"{f'group-{label}_' if name else ''}space-{settings.template}_desc-mean_Chimap.webp"
-    often = mean.n >= max(1, math.ceil(n / 2))
-    vmin, vmax = MEAN_RANGE
-    plot_map(mean.mean, mean.affine, often, out, vmin=vmin, vmax=vmax, unit="ppm", title=title)
-    return {"uri": data_uri(out), "title": title, "excluded": [f"{run}: {why}" for run, why in mean.excluded]}
+    views: list[dict[str, Any]] = []
+    tops: dict[Quantity, float] = {}
+    for name, mean in means:
+        quantity, n = mean.quantity, len(mean.participants)
+        title = f"Mean {quantity.symbol}, {name or 'all'} ({n} participant{'s' if n != 1 else ''})"
+        label = "".join(c for c in name if c.isalnum())
+        stem = f"{f'group-{label}_' if name else ''}space-{settings.template}_desc-mean_{quantity.suffix}"
+        out = folder / "figures" / f"{stem}.webp"
+        often = mean.n >= max(1, math.ceil(n / 2))
+        low, high = quantity.shown
+        top = tops.setdefault(quantity, robust_range(mean.mean[often])[1] if high is None else high)
+        plot_map(
+            mean.mean, mean.affine, often, out, vmin=low, vmax=top, cmap=quantity.cmap, unit=quantity.unit, title=title
+        )
+        excluded = [f"{run}: {why}" for run, why in mean.excluded]
+        views.append({"uri": data_uri(out), "title": title, "excluded": excluded})
+    return views
 
 
 def _segmentations(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from qsmprep.group.collect import GroupRun
 from qsmprep.group.colocalization import run_colocalization
 from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
+from qsmprep.group.quantities import CHI, QUANTITIES, Quantity
 from qsmprep.group.results import results_view
 from qsmprep.group.scanners import unmodelled, with_scanners
 from qsmprep.group.voxelviews import voxel_view
@@ -30,7 +32,7 @@ MAX_GROUPS = 6  # of participants.tsv's column `group` that get a mean map of th
 
 
 def run_group(settings: Settings) -> Path:
-    """Write `group/regions.tsv`, `group/regions_wide.tsv`, mean χ maps and `group/group.html`; returns the page.
+    """Write `group/regions.tsv`, `group/regions_wide.tsv`, mean maps and `group/group.html`; returns the page.
 
     Raises
     ------
@@ -73,14 +75,14 @@ def run_group(settings: Settings) -> Path:
             written = run_voxelwise(usable, results.sample, design, settings, people.ledger)
             shown["voxelwise"] = voxel_view(written, folder, design.alpha)
         if design.colocalize:
-            visits = baseline_maps(usable, results.sample)
+            visits = baseline_maps([source for source in usable if source.quantity == CHI], results.sample)
             run_colocalization(visits, results.sample.at_baseline(), design, settings, people.ledger)
     write_json(folder / "design.json", design_facts(design, panel) | {"notes": people.ledger.notes})
     write_table(folder / "exclusions.tsv", people.ledger.table(), EXCLUSION_COLUMNS)
     for note in people.ledger.notes:
         logger.warning("%s", note)
 
-    means = _write_maps(usable, wide, folder, settings)
+    means = [mean for quantity in QUANTITIES.values() for mean in _write_maps(quantity, usable, wide, folder, settings)]
 
     from qsmprep.group.report import build_group_report
 
@@ -88,37 +90,43 @@ def run_group(settings: Settings) -> Path:
 
 
 def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:
-    """The χ map of each run in template space, with its mask there if there is one."""
+    """The maps of each run in template space, quantity by quantity, with the mask of χ there if there is one.
+
+    R2* is known beyond that mask, at the rim of the brain where signal is low; regional numbers do not count it either.
+    """
     sources = []
-    for run in runs:
-        found = sorted(run.folder.glob(f"{run.name}_space-{space}*_Chimap.nii*"))
+    for quantity, run in itertools.product(QUANTITIES.values(), runs):
+        found = sorted(run.folder.glob(f"{run.name}_space-{space}*_{quantity.suffix}.nii*"))
         found = [path for path in found if "_desc-" not in path.name]
         if found:
-            stem = found[0].name.split("_Chimap")[0]
+            stem = found[0].name.split(f"_{quantity.suffix}")[0]
             masks = sorted(run.folder.glob(f"{stem}_desc-qsm_mask.nii*"))
-            sources.append(maps.Source(run.name, run.participant_id, found[0], masks[0] if masks else None))
+            mask = masks[0] if masks else None
+            sources.append(maps.Source(run.name, run.participant_id, found[0], mask, quantity))
     return sources
 
 
 def _write_maps(
-    sources: Sequence[maps.Source], wide: pd.DataFrame, folder: Path, settings: Settings
-) -> dict[str, maps.GroupMap]:
-    """Mean, SD and count over all participants and per group; '' is the key of all."""
+    quantity: Quantity, usable: Sequence[maps.Source], wide: pd.DataFrame, folder: Path, settings: Settings
+) -> list[tuple[str, maps.GroupMap]]:
+    """Mean, median, SD and count over all participants, whose name is '', and per group."""
+    sources = [source for source in usable if source.quantity == quantity]
     if not sources:
-        return {}
-    parts: dict[str, list[maps.Source]] = {"": list(sources)}
+        return []
+    parts: dict[str, list[maps.Source]] = {"": sources}
     groups = collect.groups_of(wide)
     names = sorted(set(groups.values()))
     if 1 < len(names) <= MAX_GROUPS:
         parts |= {name: [source for source in sources if groups.get(source.participant) == name] for name in names}
-    means = {}
+    means = []
     for name, members in parts.items():
         try:
-            means[name] = maps.mean_map(members)
+            mean = maps.mean_map(members)
         except ValueError as error:
-            logger.warning("No mean χ map%s: %s", f" of group {name}" if name else "", error)
+            logger.warning("No mean %s map%s: %s", quantity.symbol, f" of group {name}" if name else "", error)
             continue
-        _write_map(means[name], name, members, folder, settings)
+        _write_map(mean, name, members, folder, settings)
+        means.append((name, mean))
     return means
 
 
@@ -128,26 +136,29 @@ def _write_map(
     label = "".join(c for c in name if c.isalnum())
     prefix = f"group-{label}_" if name else ""
     by_mask = sum(1 for member in members if member.mask is not None)
+    counted = f"inside the mask of χ ({by_mask} runs), where the map is not 0 ({len(members) - by_mask} runs)"
+    quantity = group_map.quantity
+    symbol, unit = quantity.symbol, quantity.unit
     for desc, data, units, text in (
-        ("mean", group_map.mean, "ppm", "Mean χ over participants"),
-        ("median", group_map.median, "ppm", "Median χ over participants"),
-        ("sd", group_map.sd, "ppm", "Standard deviation of χ over participants"),
+        ("mean", group_map.mean, unit, f"Mean {symbol} over participants"),
+        ("median", group_map.median, unit, f"Median {symbol} over participants"),
+        ("sd", group_map.sd, unit, f"Standard deviation of {symbol} over participants"),
         ("n", group_map.n, "1", "Number of participants counted in each voxel"),
     ):
         if data is None:
             continue
         meta = sidecar(
             settings,
-            sources=[member.chi for member in members],
+            sources=[member.image for member in members],
             description=f"{text}{f' of group {name}' if name else ''}; runs of one participant are averaged first",
             units=units,
             skull_stripped=True,
             resolution="that of the participants' maps",
             Participants=list(group_map.participants),
             Excluded=[f"{run}: {reason}" for run, reason in group_map.excluded] or None,
-            CountedVoxels=f"inside the mask of χ ({by_mask} runs), where χ is not 0 ({len(members) - by_mask} runs)",
+            CountedVoxels=counted,
         )
-        path = folder / f"{prefix}space-{settings.template}_desc-{desc}_Chimap.nii.gz"
+        path = folder / f"{prefix}space-{settings.template}_desc-{desc}_{quantity.suffix}.nii.gz"
         write_image(path, data, group_map.affine, meta)
 
 

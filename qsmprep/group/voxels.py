@@ -1,4 +1,4 @@
-"""χ maps of many persons in template space as one matrix, smoothed inside tissues, with labels of the atlases."""
+"""Maps of many persons in template space as one matrix, smoothed inside tissues, with labels of the atlases."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qsmprep import data
 from qsmprep.group.maps import Source, same_grid, valid_voxels
 from qsmprep.group.people import Ledger
+from qsmprep.group.quantities import Quantity
 from qsmprep.stats.smooth import smooth_within
 
 SPACING = 2.0  # mm: a finer grid is thinned to this before voxels are tested
@@ -27,12 +28,14 @@ class Stack:
 
     Attributes
     ----------
-    rows : participant -> (x, y, z) χ [ppm], NaN where it is not valid
+    quantity : what the maps show
+    rows : participant -> (x, y, z) in its unit, NaN where it is not valid
     paths : participant -> its maps
     affine : (4, 4) of the grid [mm]
     atlas : (x, y, z) labels as in `label_names`; None in a space that the packaged atlases are not in
     """
 
+    quantity: Quantity
     rows: Mapping[str, NDArray[np.float32]]
     paths: Mapping[str, tuple[Path, ...]]
     affine: NDArray[np.float64]
@@ -47,7 +50,7 @@ class Stack:
             If there are none.
         """
         if not participants:
-            raise ValueError("no participant has both a χ map and all columns of the model")
+            raise ValueError(f"no participant has both a map of {self.quantity.symbol} and all columns of the model")
         mask = np.logical_and.reduce([np.isfinite(self.rows[one]) for one in participants])
         if not mask.any():
             raise ValueError(f"no voxel is inside the masks of all {len(participants)} participants")
@@ -59,7 +62,7 @@ def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledge
 
     Parameters
     ----------
-    sources : maps in one space
+    sources : maps of one quantity in one space
     fwhm : of the smoothing [mm]
     space : name of it
 
@@ -71,6 +74,7 @@ def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledge
     import nibabel as nib
 
     usable, excluded, affine, shape = same_grid(sources)
+    quantity = usable[0].quantity
     for run, reason in excluded:
         ledger.add(run.split("_")[0], "not in this analysis", "voxel-wise", reason, run=run)
     voxel_size = np.linalg.norm(affine[:3, :3], axis=0)
@@ -80,7 +84,7 @@ def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledge
     parts: dict[str, list[NDArray[np.float32]]] = {}
     for source in usable:
         try:
-            image: Any = nib.load(source.chi)
+            image: Any = nib.load(source.image)
             values = np.asarray(image.dataobj, np.float32)
             values = np.where(valid_voxels(source, values), values, np.float32(np.nan))
         except (OSError, EOFError, ValueError) as error:
@@ -94,14 +98,14 @@ def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledge
     median = float(np.median(list(counts.values()))) if counts else 0.0
     for one, count in counts.items():
         if count < _LEAST_COVERED * median:
-            reason = f"its map has {count} voxels, the median is {median:.0f}"
+            reason = f"its map of {quantity.symbol} has {count} voxels, the median is {median:.0f}"
             ledger.add(one, "not in this analysis", "voxel-wise", reason)
             del rows[one]
     if not rows:
-        raise ValueError("none of the χ maps in template space can be read")
+        raise ValueError(f"none of the {quantity.symbol} maps in template space can be read")
     thinned = affine @ np.diag([*steps.astype(float), 1.0])
-    paths = {one: tuple(source.chi for source in usable if source.participant == one) for one in rows}
-    return Stack(rows, paths, thinned, None if labels is None else labels[thin])
+    paths = {one: tuple(source.image for source in usable if source.participant == one) for one in rows}
+    return Stack(quantity, rows, paths, thinned, None if labels is None else labels[thin])
 
 
 def atlas_labels(shape: Sequence[int], affine: NDArray[np.floating[Any]]) -> NDArray[np.int16]:

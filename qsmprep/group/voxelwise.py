@@ -1,4 +1,4 @@
-"""Voxel-wise tests of χ in template space: maps and tables of clusters for every contrast and score of the design."""
+"""Voxel-wise tests in template space: maps and tables of clusters for every contrast, score and term of the design."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsmprep.bids.derivatives import sidecar, write_image, write_table
-from qsmprep.group.contrasts import contrasts_of
 from qsmprep.group.design import Design
 from qsmprep.group.maps import Source
-from qsmprep.group.models import GROUP_ALIAS, formula_of, model_people, quoted
 from qsmprep.group.people import Ledger
-from qsmprep.group.sample import PPB, Sample
+from qsmprep.group.quantities import QUANTITIES
+from qsmprep.group.questions import Question, questions
+from qsmprep.group.sample import Sample
 from qsmprep.group.voxels import Stack, label_names, load_stack
 from qsmprep.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qsmprep.stats.design import DesignMatrix
-    from qsmprep.stats.permutation import PermutationTest
+    from qsmprep.stats.spatial import SpatialTest
 
 logger = logging.getLogger("qsmprep")
 SEED = 0
 CONNECTIVITY = 6
 COLUMNS = {
-    "contrast": "Groups or score that are tested",
+    "map": "What was tested: chi or r2star",
+    "contrast": "Groups, score or term that are tested",
     "n": "Number of participants",
+    "statistic_name": "t, or F of a whole term",
     "cluster": "Number of the cluster, as in the image desc-clusters; the largest first",
-    "sign": "1: higher in the first group, or rising with the score; -1: lower, or falling",
+    "sign": "1: higher in the first group, or rising with the score; -1: lower, or falling; n/a for F",
     "voxels": "Extent [voxels]",
     "size_mm3": "Extent [mm3]",
-    "mass": "Sum over the cluster of how far |t| lies beyond the threshold",
-    "peak_statistic": "t at the peak",
+    "mass": "Sum over the cluster of how far |t|, or F, lies beyond the threshold",
+    "peak_statistic": "t or F at the peak",
     "peak_x": "Peak in the template [mm], to the right",
     "peak_y": "Peak in the template [mm], to the front",
     "peak_z": "Peak in the template [mm], upwards",
@@ -46,51 +47,46 @@ COLUMNS = {
     "regions": "Regions with 5 % of the cluster or more",
     "p_extent": "Family-wise p-value of the extent, by permutation",
     "p_mass": "Family-wise p-value of the mass, by permutation",
-    "p_peak": "Lowest family-wise p-value of t in the cluster, by permutation",
+    "p_peak": "Lowest family-wise p-value of t or F in the cluster, by permutation",
     "p_tfce": "Lowest family-wise p-value of threshold-free cluster enhancement in the cluster, by permutation",
 }
-
-
-@dataclass(frozen=True)
-class Question:
-    """A contrast of one model, tested at every voxel."""
-
-    name: str
-    model: DesignMatrix
-    vector: NDArray[np.float64]
+Images = dict[str, tuple[NDArray[Any], str, str]]  # desc -> values, unit, what they are
 
 
 def run_voxelwise(
     sources: Sequence[Source], sample: Sample, design: Design, settings: Settings, ledger: Ledger
 ) -> list[Path]:
-    """Test the contrasts and scores of the design at every voxel, and write maps and `group/clusters.tsv`.
+    """Ask what the design asks at every voxel of its maps, and write maps and `group/clusters.tsv`.
 
     What cannot be tested is told in the ledger, and the rest goes on.
 
     Parameters
     ----------
-    sources : χ maps in template space
+    sources : maps in template space, of all quantities
     """
     here = sample.at_baseline()
-    chosen = baseline_maps(sources, sample)
     asked = questions(here, design, ledger)
-    if not chosen or not asked:
-        ledger.note("voxel-wise: there is no χ map in template space, or nothing to test; left out.")
-        return []
-    try:
-        stack = load_stack(chosen, design.fwhm, settings.template, ledger)
-    except ValueError as error:
-        ledger.note(f"voxel-wise: not computed: {error}.")
-        return []
     tables, written = [], []
-    for question in asked:
-        try:
-            table, paths = _answer(question, stack, here, design, settings)
-        except ValueError as error:
-            ledger.note(f"voxel-wise: {question.name}: not computed: {error}.")
+    for quantity in dict.fromkeys(QUANTITIES[name] for name in design.maps):
+        chosen = baseline_maps([source for source in sources if source.quantity == quantity], sample)
+        if not chosen or not asked:
+            ledger.note(
+                f"voxel-wise: there is no {quantity.symbol} map in template space, or nothing to test; left out."
+            )
             continue
-        tables.append(table)
-        written += paths
+        try:
+            stack = load_stack(chosen, design.fwhm, settings.template, ledger)
+        except ValueError as error:
+            ledger.note(f"voxel-wise: not computed: {error}.")
+            continue
+        for question in asked:
+            try:
+                table, paths = _answer(question, stack, here, design, settings)
+            except ValueError as error:
+                ledger.note(f"voxel-wise: {quantity.symbol}, {question.name}: not computed: {error}.")
+                continue
+            tables.append(table)
+            written += paths
     if tables:
         import pandas as pd
 
@@ -98,31 +94,6 @@ def run_voxelwise(
         columns = {name: {"Description": text} for name, text in COLUMNS.items()}
         written.append(write_table(path, pd.concat(tables, ignore_index=True)[list(COLUMNS)], columns))
     return written
-
-
-def questions(sample: Sample, design: Design, ledger: Ledger) -> list[Question]:
-    """Each contrast in a model of the persons on its two sides, then the slope of each score in the model of all."""
-    from qsmprep.stats.contrasts import contrast
-    from qsmprep.stats.design import design_matrix
-
-    people, found = model_people(sample, design), []
-    plans = []
-    for pair in contrasts_of(sample, design, ledger):
-        columns = {design.groups: pair.sides}
-        if GROUP_ALIAS not in sample.people:
-            columns[GROUP_ALIAS] = pair.sides
-        text = f"'{pair.first}' - '{pair.second}'"
-        plans.append((pair.name, text, formula_of(sample, design), people.assign(**columns)))
-    for score in design.scores:
-        parts = [formula_of(sample, design), quoted(score)]
-        plans.append((score, f"'{score}'", " + ".join(part for part in parts if part), people))
-    for name, text, formula, frame in plans:
-        try:
-            model = design_matrix(formula, frame)
-            found.append(Question(name, model, contrast(text, model).vector))
-        except ValueError as error:
-            ledger.note(f"voxel-wise: {name}: not computed: {error}")
-    return found
 
 
 def baseline_maps(sources: Sequence[Source], sample: Sample) -> list[Source]:
@@ -144,12 +115,10 @@ def baseline_maps(sources: Sequence[Source], sample: Sample) -> list[Source]:
 def _answer(
     question: Question, stack: Stack, sample: Sample, design: Design, settings: Settings
 ) -> tuple[pd.DataFrame, list[Path]]:
-    from scipy.stats import t as student
-
-    from qsmprep.stats.clusters import cluster_table, find_clusters
-    from qsmprep.stats.permutation import fwe_p, permutation_test
+    from qsmprep.stats.clusters import cluster_table
     from qsmprep.stats.shuffling import shuffles
-    from qsmprep.stats.tfce import neighbours, tfce
+    from qsmprep.stats.spatial import spatial_test
+    from qsmprep.stats.tfce import neighbours
 
     model = question.model.matrix
     who = [name for name in model.index if name in stack.rows]
@@ -157,44 +126,29 @@ def _answer(
     mask, values = stack.common(who)
     blocks = sample.people.loc[who, design.site].to_numpy(str) if design.site else None
     drawn = shuffles(len(who), design.permutations, SEED, blocks=blocks, design=matrix)
-    table = neighbours(mask, CONNECTIVITY)
-    threshold = float(student.isf(design.cluster_p / 2, len(who) - np.linalg.matrix_rank(matrix)))
-
-    def maximum(statistic: NDArray[np.float32]) -> dict[str, float]:
-        enhanced = float(np.abs(tfce(statistic, table)).max(initial=0))
-        return find_clusters(statistic, table, threshold).maxima() | {"tfce": enhanced}
-
-    test = permutation_test(
-        PPB * values, matrix, np.ravel(question.vector), drawn, workers=settings.nprocs, maximum=maximum,
-        progress=_Progress(question.name),
+    found = spatial_test(
+        stack.quantity.factor * values, matrix, question.contrast, drawn, neighbours(mask, CONNECTIVITY),
+        design.cluster_p, workers=settings.nprocs,
+        progress=_Progress(f"{stack.quantity.symbol}, {question.name}"),
     )  # fmt: skip
-    enhanced = tfce(test.statistic, table)
-    p_tfce = fwe_p(np.abs(enhanced), test.maxima["tfce"], tie=1e-4 * test.maxima["tfce"][0])
-    clusters = find_clusters(test.statistic, table, threshold)
-    p_mass = fwe_p(clusters.mass, test.maxima["cluster_mass"], tie=1e-4 * test.maxima["cluster_mass"][0])
-    p_extent = fwe_p(clusters.extent, test.maxima["cluster_extent"])
-    voxels = np.argwhere(mask)
+    test = found.voxels
     atlas = None if stack.atlas is None else stack.atlas[mask]
-    found = cluster_table(
-        clusters, test.statistic, voxels, stack.affine, atlas, label_names() if stack.atlas is not None else None,
-        p_peak=test.p_fwe, p_tfce=p_tfce,
-    ).assign(contrast=question.name, n=len(who), p_extent=p_extent, p_mass=p_mass)  # fmt: skip
-    images: dict[str, tuple[NDArray[Any], str, str]] = {
-        "estimate": (test.estimate, "ppb", "Difference of χ, or slope on the score"),
-        "t": (test.statistic, "1", "t statistic"),
-        "tfce": (enhanced, "1", "Threshold-free cluster enhancement of t"),
-        "logp": (_logp(test.p), "1", "-log10 of p, uncorrected"),
-        "logpPeak": (_logp(test.p_fwe), "1", "-log10 of the family-wise p by the largest |t|"),
-        "logpTfce": (_logp(p_tfce), "1", "-log10 of the family-wise p by threshold-free cluster enhancement"),
-        "logpMass": (_logp(clusters.spread(p_mass, 1.0)), "1", "-log10 of the family-wise p by cluster mass"),
-        "clusters": (clusters.labels, "1", "Numbers of the clusters in clusters.tsv"),
-    }
-    facts = _facts(question, test, who, mask, design, threshold, len(drawn))
-    written = [
-        _write(name, *image, question, mask, stack.affine, [stack.paths[one] for one in who], settings, facts)
-        for name, image in images.items()
-    ]
-    return found, written
+    table = cluster_table(
+        found.clusters, test.statistic, np.argwhere(mask), stack.affine, atlas,
+        label_names() if stack.atlas is not None else None, p_peak=test.p_fwe, p_tfce=found.p_tfce,
+    ).assign(
+        map=stack.quantity.name, contrast=question.name, n=len(who), statistic_name=test.name,
+        p_extent=found.p_extent, p_mass=found.p_mass,
+    ).astype({"sign": "Int64"})  # fmt: skip
+    table["sign"] = table["sign"].mask(table["statistic_name"] == "F")
+    facts = _facts(question, found, stack, who, int(mask.sum()), design) | {"Permutations": len(drawn)}
+    written = []
+    for name, (numbers, units, text) in _images(found, stack).items():
+        volume = np.zeros(mask.shape, np.int16 if name == "clusters" else np.float32)
+        volume[mask] = np.nan_to_num(numbers)
+        about = {"description": f"{text}: {question.name}", "units": units}
+        written.append(_write(name, volume, about, question, stack, [stack.paths[one] for one in who], settings, facts))
+    return table, written
 
 
 @dataclass
@@ -210,42 +164,61 @@ class _Progress:
             logger.info("Voxel-wise %s: %d of %d permutations", self.name, done, total)
 
 
+def _images(found: SpatialTest, stack: Stack) -> Images:
+    """What is written of a test; the estimate of a whole term would be several."""
+    test, symbol = found.voxels, stack.quantity.symbol
+    name, size = test.name, "|t|" if test.name == "t" else "F"
+    enhanced = "t" if test.name == "t" else "the square root of F"
+    images: Images = {}
+    if test.name == "t":
+        images["estimate"] = test.estimate, stack.quantity.told_unit, f"Difference of {symbol}, or slope on the score"
+    return images | {
+        name: (test.statistic, "1", f"{name} statistic"),
+        "tfce": (found.enhanced, "1", f"Threshold-free cluster enhancement of {enhanced}"),
+        "logp": (_logp(test.p), "1", "-log10 of p, uncorrected"),
+        "logpPeak": (_logp(test.p_fwe), "1", f"-log10 of the family-wise p by the largest {size}"),
+        "logpTfce": (_logp(found.p_tfce), "1", "-log10 of the family-wise p by threshold-free cluster enhancement"),
+        "logpMass": (
+            _logp(found.clusters.spread(found.p_mass, 1.0)), "1", "-log10 of the family-wise p by cluster mass"
+        ),
+        "clusters": (found.clusters.labels, "1", "Numbers of the clusters in clusters.tsv"),
+    }  # fmt: skip
+
+
 def _logp(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return -np.log10(np.where(np.isfinite(p), p, 1.0))
 
 
 def _facts(
-    question: Question, test: PermutationTest, who: Sequence[str], mask: NDArray[np.bool_], design: Design,
-    threshold: float, count: int,
-) -> dict[str, Any]:  # fmt: skip
+    question: Question, found: SpatialTest, stack: Stack, who: Sequence[str], voxels: int, design: Design
+) -> dict[str, Any]:
+    test = found.voxels
     return {
+        "Map": stack.quantity.name,
         "Contrast": question.name,
         "Model": question.model.formula,
         "Participants": list(who),
-        "DegreesOfFreedom": test.df[0],
-        "Voxels": int(mask.sum()),
-        "Permutations": count,
+        "Statistic": test.name,
+        "DegreesOfFreedom": test.df[0] if test.name == "t" else list(test.df),
+        "Voxels": voxels,
         "Exhaustive": test.exhaustive,
         "PermutedWithin": design.site or None,
         "Seed": SEED,
         "Smoothing": f"Gaussian of {design.fwhm:g} mm FWHM, inside grey matter and the rest of the brain apart",
         "ClusterFormingP": design.cluster_p,
-        "ClusterFormingT": threshold,
+        f"ClusterForming{test.name.upper()}": found.threshold,
         "Connectivity": CONNECTIVITY,
     }
 
 
 def _write(
-    name: str, values: NDArray[Any], units: str, text: str, question: Question, mask: NDArray[np.bool_],
-    affine: NDArray[np.float64], sources: Sequence[Sequence[Path]], settings: Settings, facts: dict[str, Any],
+    name: str, volume: NDArray[Any], about: dict[str, str], question: Question, stack: Stack,
+    sources: Sequence[Sequence[Path]], settings: Settings, facts: dict[str, Any],
 ) -> Path:  # fmt: skip
-    volume = np.zeros(mask.shape, np.int16 if name == "clusters" else np.float32)
-    volume[mask] = np.nan_to_num(values)
     label = "".join(c for c in question.name.replace(" - ", "Minus").replace(" + ", "Plus") if c.isalnum())
     meta = sidecar(
-        settings, sources=[path for paths in sources for path in paths], description=f"{text}: {question.name}",
-        units=units, skull_stripped=True, resolution="that of the participants' maps, every voxel or every n-th",
-        **facts,
+        settings, sources=[path for paths in sources for path in paths], skull_stripped=True,
+        resolution="that of the participants' maps, every voxel or every n-th", **about, **facts,
     )  # fmt: skip
-    stem = f"contrast-{label}_space-{settings.template}_desc-{name}_Chimap.nii.gz"
-    return write_image(settings.out_dir / "group" / stem, volume, affine, meta)
+    stem = f"contrast-{label}_space-{settings.template}_desc-{name}_{stack.quantity.suffix}.nii.gz"
+    return write_image(settings.out_dir / "group" / stem, volume, stack.affine, meta)

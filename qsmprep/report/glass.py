@@ -20,6 +20,7 @@ def plot_glass(
     out: Path | str,
     *,
     limit: float,
+    low: float | None = None,
     cmap: str = "RdBu_r",
     unit: str = "",
     title: str = "",
@@ -33,7 +34,7 @@ def plot_glass(
     mask : (x, y, z) bool array, the brain
     shown : (x, y, z) bool array, the voxels that are seen; the others are glass
     out : path ending in .webp or .png
-    limit : of the colours, which run from -limit to limit
+    limit, low : ends of the colours; without `low` they run from -limit to limit
     unit : shown over the colour bar
 
     Returns
@@ -58,7 +59,8 @@ def plot_glass(
     faces = _faces([_farthest(values, axis) for axis in range(3)])
     mosaic = Mosaic(faces.shape, spacing, [tiles], title=title, colorbar=True)
     visible = np.ma.masked_equal(faces, 0)
-    mosaic.colorbar(mosaic.image(visible, cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest"), unit)
+    vmin = -limit if low is None else low
+    mosaic.colorbar(mosaic.image(visible, cmap=cmap, vmin=vmin, vmax=limit, interpolation="nearest"), unit)
     solid = brain.astype(np.float32)
     middle = [np.take(solid, solid.shape[axis] // 2, axis=axis) for axis in range(3)]
     mosaic.contour(_faces(middle), FAINT, 0.7)

@@ -66,11 +66,14 @@ class Dataset:
         path = self.folder(name) / f"{name}_desc-qc_iqms.json"
         path.write_text(json.dumps({"chi_sd_ppb": 30.0, "verdict": verdict, "reasons": list(reasons)}))
 
-    def chi(self, name, data, affine=AFFINE, mask=None):
+    def chi(self, name, data, affine=AFFINE, mask=None, suffix="Chimap"):
         stem = self.folder(name) / f"{name}_space-{SPACE}_res-1"
-        nib.save(nib.Nifti1Image(np.asarray(data, np.float32), affine), f"{stem}_Chimap.nii.gz")
+        nib.save(nib.Nifti1Image(np.asarray(data, np.float32), affine), f"{stem}_{suffix}.nii.gz")
         if mask is not None:
             nib.save(nib.Nifti1Image(np.asarray(mask, np.uint8), affine), f"{stem}_desc-qsm_mask.nii.gz")
+
+    def r2star(self, name, data):
+        self.chi(name, data, suffix="R2starmap")
 
     def participants(self, text):
         (self.bids / "participants.tsv").write_text(text)

@@ -31,6 +31,8 @@ def test_options_win_over_the_file_and_the_file_over_the_panel(dataset, model):
     [
         ('covariate = ["age"]', r"design.toml: unknown key 'covariate'. Did you mean 'covariates'"),
         ("covariates = [1]", "covariates has to be a list of texts"),
+        ('maps = ["R2star"]', "maps: 'R2star' is not known. Known: chi, r2star. Did you mean 'r2star'"),
+        ("maps = []", "maps is empty; name at least one: chi, r2star"),
         ("alpha = true", "alpha has to be a number; found True"),
         ('errors = "HC3"', "errors: 'HC3' is not known. Known: hc3, classical"),
         ("squares = 1", "squares is 1; expected 3 or 2"),

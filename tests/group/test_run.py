@@ -44,6 +44,22 @@ def test_group_level_writes_tables_maps_and_page_from_derivatives_alone(dataset)
     assert not list(group.glob(".tmp*"))
 
 
+def test_mean_maps_of_r2star_stand_beside_those_of_chi(dataset):
+    brain = fill(dataset)
+    for i in range(1, 5):  # beyond the mask of χ, too
+        dataset.r2star(f"sub-{i:02d}", np.full(SHAPE, 10.0 * i))
+    page = run_group(dataset.settings()).read_text()
+    group = dataset.out / "group"
+    for desc, inside in (("mean", 20), ("median", 20), ("sd", 10), ("n", 3)):
+        values = np.asarray(nib.load(group / f"space-{SPACE}_desc-{desc}_R2starmap.nii.gz").dataobj)
+        np.testing.assert_allclose(values, np.where(brain, inside, 0), rtol=1e-5, err_msg=desc)
+    meta = json.loads((group / f"space-{SPACE}_desc-sd_R2starmap.json").read_text())
+    assert meta["Units"] == "1/s" and "R2*" in meta["Description"] and len(meta["Sources"]) == 3
+    assert all("R2starmap" in source for source in meta["Sources"])
+    np.testing.assert_allclose(nib.load(group / f"space-{SPACE}_desc-mean_Chimap.nii.gz").get_fdata()[brain], 0.02)
+    assert "Mean χ, all (3 participants)" in page and "Mean R2*, all (3 participants)" in page
+
+
 def test_groups_of_participants_get_colours_counts_and_their_own_mean(dataset):
     brain = fill(dataset)
     dataset.participants("participant_id\tgroup\nsub-01\tcontrol\nsub-02\tcontrol\nsub-03\tpatient\nsub-04\tpatient\n")
