@@ -39,6 +39,28 @@ def test_readme_names_only_options_that_exist():
     assert told <= options() | of_phantom | {"--help", "--version"}
 
 
+def test_page_of_the_simulated_studies_has_every_study_and_every_key():
+    from dataclasses import fields
+
+    from qsmprep.phantom import studies
+
+    text = (ROOT / "docs" / "studies.md").read_text()
+    for name, study in studies.read_studies().items():
+        groups = ", ".join(group.name for group in study.groups)
+        assert f"| `{name}` | {groups} |" in text, name
+    told = set(re.findall(r"`([a-z0-9_]+)`", text))
+    for kind in (
+        studies.Group,
+        studies.Region,
+        studies.Score,
+        studies.Drawn,
+        studies.Genotype,
+        studies.Site,
+        studies.Study,
+    ):
+        assert {field.name for field in fields(kind)} <= told, kind.__name__
+
+
 def test_make_targets_of_the_pages_exist():
     makefile = (ROOT / "Makefile").read_text()
     for page in PAGES:

@@ -2,11 +2,13 @@
 
 Each scan has a table as the participant level writes it. A person's deviation from the group's mean is shared by the
 parts of a nucleus (three quarters of its variance) and by both sides. The SD that a study states is one of measured
-means, so the error of the measurement, that of this pipeline on digital heads, is a part of it.
+means, so the error of the measurement, that of this pipeline on digital heads, is a part of it. Scanners come last:
+what a study states is true of χ before they change it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from .nuclei import canonical
-from .studies import Group, Region, Score, Study
+from .studies import Genotype, Group, Region, Score, Site, Study
 from .tissue import IRON_R2STAR, REGIONS, WHITE, normal_chi, r2star, spread
 
 Values = NDArray[np.float64]
@@ -35,11 +37,11 @@ SEGMENTATIONS = ("deepgrey", "DK")
 class Cohort:
     """What was drawn.
 
-    people : one row a participant: participant_id, age, sex, group, scores
+    people : one row a participant: participant_id, age, sex, group, genotype and site (where there are any), scores
     scans : one row a scan: participant_id, visit (from 0), years, run (from 0)
     rows : one row a region: seg, index, name, hemisphere, key (name in `tissue`), family, volume [mm³]
     chi, r2star, volume : (scan, row) arrays [ppb, 1/s, mm³]
-    ring : (row,) array [ppb], χ around each region
+    ring : (scan, row) array [ppb], χ around each region
     """
 
     study: Study
@@ -64,15 +66,13 @@ def draw_cohort(study: Study, seed: int = 0, participants: int | None = None) ->
     Raises
     ------
     UsageError
-        If a region of the study is in no packaged atlas, or `participants` is below 1.
+        If a region of the study is in no packaged atlas and not drawn, or `participants` is below 1.
     """
     if participants is not None and participants < 1:
         raise UsageError(f"--participants: found {participants}, expected 1 or more")
     rng = np.random.default_rng(seed)
-    rows = region_rows()
-    people = pd.concat([_people(group, participants or group.n, rng) for group in study.groups], ignore_index=True)
-    width = max(3, len(str(len(people))))
-    people.insert(0, "participant_id", [f"sub-{n:0{width}d}" for n in range(1, len(people) + 1)])
+    rows = _rows(study)
+    people = _everybody(study, participants, rng)
     places = [_places(rows, region) for region in study.regions]
     sd = _spreads(study, rows, places, people)
     noise = np.minimum(NOISE_PPB, sd / np.sqrt(2))
@@ -96,7 +96,29 @@ def draw_cohort(study: Study, seed: int = 0, participants: int | None = None) ->
     table = pd.DataFrame(scans, columns=["person", "visit", "run"])
     table.insert(0, "participant_id", people["participant_id"].to_numpy()[table.pop("person").to_numpy()])
     table["years"] = years
-    return Cohort(study, people, table, rows, exact + error, relaxation, volume, _rings(study, rows, places))
+    chi, ring = exact + error, np.tile(_rings(study, rows, places), (len(scans), 1))
+    if study.sites:
+        scale, shift = (one[person] for one in _sites(study.sites, rows, people, rng))
+        chi, ring = scale * chi + shift, scale * ring + shift
+    return Cohort(study, people, table, rows, chi, relaxation, volume, ring)
+
+
+def _rows(study: Study) -> pd.DataFrame:
+    """Regions of the packaged atlases, and those that the study's raters draw."""
+    drawn = [(one, side) for one in study.drawn for side in one.hemispheres]
+    if not drawn:
+        return region_rows()
+    own = pd.DataFrame(
+        {
+            "seg": "manual",
+            "index": range(1, len(drawn) + 1),
+            "name": [one.region for one, _ in drawn],
+            "hemisphere": [side for _, side in drawn],
+            "volume": [one.volume for one, _ in drawn],
+        }
+    )
+    own["key"] = own["family"] = [_key(name) for name in own["name"]]
+    return pd.concat([region_rows(), own], ignore_index=True)
 
 
 @cache
@@ -125,6 +147,46 @@ def _key(name: str) -> str:
     return canonical(name) or {"pallidum": "GP"}.get(name) or name.replace(" ", "")
 
 
+def _everybody(study: Study, participants: int | None, rng: np.random.Generator) -> pd.DataFrame:
+    """participant_id, age, sex, group, and the genotype where the study has one."""
+    people = pd.concat([_people(group, participants or group.n, rng) for group in study.groups], ignore_index=True)
+    width = max(3, len(str(len(people))))
+    people.insert(0, "participant_id", [f"sub-{n:0{width}d}" for n in range(1, len(people) + 1)])
+    if study.genotype is not None:
+        people[study.genotype.name] = _genotypes(study.genotype, people["group"], rng)
+    return people
+
+
+def _genotypes(genotype: Genotype, groups: pd.Series[Any], rng: np.random.Generator) -> pd.Series[Any]:
+    found = pd.Series(genotype.other, groups.index)
+    for name, members in groups.groupby(groups).groups.items():
+        share = genotype.share.get(str(name), 0.0)
+        found[members] = _allot({genotype.carrier: share, genotype.other: 1 - share}, len(members), rng)
+    return found
+
+
+def _allot(shares: Mapping[str, float], n: int, rng: np.random.Generator) -> NDArray[np.str_]:
+    """`n` names in proportion to their shares, in random order."""
+    ends = np.rint(n * np.cumsum(list(shares.values()))).astype(int)
+    return rng.permutation(np.repeat(list(shares), np.diff(ends, prepend=0)))
+
+
+def _sites(
+    sites: tuple[Site, ...], rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generator
+) -> tuple[Values, Values]:
+    """Scale and shift [ppb] of each (person, row), the same on both sides; who was where goes into `people`."""
+    shares = {site.name: site.share for site in sites}
+    where = pd.Series("", people.index)
+    for members in people.groupby("group", sort=False).groups.values():
+        where[members] = _allot(shares, len(members), rng)
+    people.insert(4, "site", where)
+    codes, unique = pd.factorize(rows["key"])
+    mine = pd.Index(list(shares)).get_indexer(pd.Index(where))
+    scale = np.array([site.scale + site.scale_sd * rng.standard_normal(len(unique)) for site in sites])[:, codes]
+    shift = np.array([site.shift + site.shift_sd * rng.standard_normal(len(unique)) for site in sites])[:, codes]
+    return scale[mine], shift[mine]
+
+
 def _people(group: Group, n: int, rng: np.random.Generator) -> pd.DataFrame:
     mean, sd = group.age
     age = np.clip(rng.normal(mean, sd, n), mean - 2.5 * sd, mean + 2.5 * sd).round(1)
@@ -139,7 +201,9 @@ def _places(rows: pd.DataFrame, region: Region) -> NDArray[np.bool_]:
     if region.hemisphere:
         found = found & (rows["hemisphere"] == region.hemisphere).to_numpy()
     if not found.any():
-        raise UsageError(f"the region {region.region} {region.hemisphere} of the study is in no packaged atlas")
+        raise UsageError(
+            f"the region {region.region} {region.hemisphere} of the study is in no packaged atlas, nor drawn"
+        )
     return found
 
 
@@ -179,12 +243,17 @@ def _expected(
     """Mean χ [ppb] of persons of this group and age, (scan, row)."""
     ages = people["age"].to_numpy(float)[person] + years
     keys, unique = pd.factorize(rows["key"])
-    course = np.array([[normal_chi(str(key), float(age)) for key in unique] for age in ages])[:, keys]
+    known, age = np.unique(ages, return_inverse=True)
+    course = np.array([[normal_chi(str(key), float(one)) for key in unique] for one in known])[age][:, keys]
     for region, place in zip(study.regions, places, strict=True):
         if region.mean is not None:
             middle = [normal_chi(key, study.groups[0].age[0]) for key in rows["key"][place]]
             course[:, place] += region.mean - np.array(middle)
-        course[:, place] += _by_group(people, region.delta)[person][:, None]
+        effect = _by_group(people, region.delta)
+        if study.genotype is not None:  # about the group's mean, which stays as it is
+            carries = (people[study.genotype.name] == study.genotype.carrier).to_numpy(float)
+            effect = effect + _by_group(people, region.carrier) * (carries - _by_group(people, study.genotype.share))
+        course[:, place] += effect[person][:, None]
     return course
 
 

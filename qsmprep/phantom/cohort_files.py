@@ -17,10 +17,11 @@ from ..regions import column_definitions
 from ..regions.statistics import CUT_OFF_PPM, left_minus_right
 from .cohort import Cohort, draw_cohort
 from .dataset import BIDS_VERSION, truth_dir
-from .studies import Study
+from .studies import Site, Study
 from .tables import PARTICIPANT_COLUMNS
 
-INSIDE_SD = {"deepgrey": 0.022, "DK": 0.018}  # ppm, of the voxels of one region; R2* has the same in 1/s per 0.001
+# ppm, of the voxels of one region; R2* has the same in 1/s per 0.001
+INSIDE_SD = {"deepgrey": 0.022, "DK": 0.018, "manual": 0.020}
 RECORD = "cohort.json"
 README = """# A simulated cohort: {title}
 
@@ -86,6 +87,10 @@ def _write_dataset(out_dir: Path, cohort: Cohort) -> None:
     text = README.format(title=study.title, name=study.name, reference=study.reference)
     atomic_write_text(out_dir / "README.md", text)
     columns: dict[str, Any] = {key: PARTICIPANT_COLUMNS[key] for key in ("age", "sex", "group")}
+    if study.sites:
+        columns["site"] = {"Description": "Scanner", "Levels": {site.name: _scanner(site) for site in study.sites}}
+    if study.genotype is not None:
+        columns[study.genotype.name] = {"Description": study.genotype.description}
     columns |= {score.name: {"Description": score.description} for score in study.scores}
     write_table(out_dir / "participants.tsv", cohort.people, columns)
     if len(study.visits) > 1:
@@ -95,6 +100,10 @@ def _write_dataset(out_dir: Path, cohort: Cohort) -> None:
             ages = [round(float(age) + years, 2) for years in study.visits]
             table = pd.DataFrame({"session_id": labels, "age": ages})
             write_table(out_dir / str(person) / f"{person}_sessions.tsv", table)
+
+
+def _scanner(site: Site) -> str:
+    return f"χ times {site.scale:g} (SD {site.scale_sd:g}) plus {site.shift:g} ppb (SD {site.shift_sd:g})"
 
 
 def _write_scan(derivatives: Path, cohort: Cohort, scan: pd.Series[Any]) -> None:
@@ -114,7 +123,7 @@ def _write_scan(derivatives: Path, cohort: Cohort, scan: pd.Series[Any]) -> None
             cohort.chi[row, chosen] / 1000,
             cohort.r2star[row, chosen],
             cohort.volume[row, chosen],
-            cohort.ring[chosen] / 1000,
+            cohort.ring[row, chosen] / 1000,
             INSIDE_SD[str(seg)],
         )
         write_table(stem.with_name(f"{stem.name}_seg-{seg}_desc-stats_dseg.tsv"), table, column_definitions())

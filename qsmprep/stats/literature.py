@@ -54,12 +54,16 @@ def iron(region: str, age: ArrayLike) -> NDArray[np.float64]:
 def ppb_per_iron() -> float:
     """Volume susceptibility of ferritin at body temperature [ppb] for each µg of its iron per g of tissue.
 
-    Curie's law μ0 n m² / (3 k T). What χ maps show per µg/g is mostly less, as inversions lose contrast and as myelin
-    works against iron.
+    Curie's law μ0 n m² / (3 k T), 1.35 ppb. Measured were 1.10 ± 0.08 ppb for ferritin, and much the same in cadaveric
+    brain (Zheng 2013), where χ of grey matter is linear in iron with r = 0.84 (Langkammer 2012). What χ maps of living
+    persons show is less still, as inversions lose contrast and as myelin works against iron.
 
     References
     ----------
     Schenck & Zimmerman, NMR Biomed 2004, doi:10.1002/nbm.922.
+    Zheng et al., Measuring iron in the brain using quantitative susceptibility mapping and X-ray fluorescence imaging,
+    NeuroImage 2013.
+    Langkammer et al., NeuroImage 2012, doi:10.1016/j.neuroimage.2012.05.049.
     """
     atoms = 1e-6 * _DENSITY / _IRON * constants.N_A
     moment = _MAGNETONS * constants.value("Bohr magneton")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -101,20 +102,54 @@ def test_volume_falls_where_it_is_asked_and_goes_against_iron():
     assert np.corrcoef(volume[group], chi[group])[0, 1] == pytest.approx(-0.5, abs=0.08)
 
 
-def test_every_study_can_be_drawn_and_its_effects_have_the_stated_sign():
+def test_every_number_has_its_evidence():
     for study in read_studies().values():
-        cohort = draw_cohort(study, seed=6, participants=300)
-        first = cohort.scans.drop_duplicates("participant_id").index
-        group = cohort.people["group"].to_numpy()
-        for region in study.regions:
-            assert region.evidence in ("stated", "plausible")
-            name = {"GP": "GPe", "SN": "SNr"}.get(region.region, region.region)
-            place = (cohort.rows["name"] == name) & (cohort.rows["hemisphere"] == (region.hemisphere or "L"))
-            chi = cohort.chi[first][:, np.flatnonzero(place)[0]]
-            for patients, delta in region.delta.items():
-                found = chi[group == patients].mean() - chi[group == study.groups[0].name].mean()
-                error = region.group_sd.get(patients, region.sd) * np.sqrt(2 / 300)
-                assert abs(found - delta) < 4 * error + 2.0, (study.name, region.region, found, delta)
+        assert all(region.evidence in ("stated", "plausible") for region in study.regions), study.name
+
+
+def test_carriers_differ_about_the_mean_of_their_group():
+    cohort = draw_cohort(study_named("AD-apoe"), seed=6, participants=MANY)
+    people, chi = cohort.people, values(cohort, "precuneus", "L", "DK")
+    means = {key: chi[index].mean() for key, index in people.groupby(["group", "apoe"]).groups.items()}
+    assert means["MCI", "e4"] - means["MCI", "e3"] == pytest.approx(3, abs=0.6)
+    assert means["HC", "e4"] - means["HC", "e3"] == pytest.approx(0, abs=0.6)
+    group = people["group"].to_numpy()
+    assert chi[group == "MCI"].mean() - chi[group == "HC"].mean() == pytest.approx(2, abs=0.5)
+
+
+def test_scanners_scale_and_shift_what_one_scanner_would_have_measured():
+    study = study_named("AD-sites")
+    cohort, alone = draw_cohort(study, 7, 200), draw_cohort(replace(study, sites=()), 7, 200)
+    assert cohort.people.drop(columns="site").equals(alone.people)
+    for site in study.sites:
+        here = (cohort.people["site"] == site.name).to_numpy()
+        assert here.sum() == 2 * round(200 * site.share)
+        slopes, shifts = [], []
+        for row in cohort.rows.drop_duplicates("key").index:
+            slope, shift = np.polyfit(alone.chi[here, row], cohort.chi[here, row], 1)
+            np.testing.assert_allclose(cohort.chi[here, row], slope * alone.chi[here, row] + shift, atol=1e-6)
+            np.testing.assert_allclose(cohort.ring[here, row], slope * alone.ring[here, row] + shift, atol=1e-5)
+            slopes.append(slope)
+            shifts.append(shift)
+        error = 4 / np.sqrt(len(slopes))
+        assert np.mean(slopes) == pytest.approx(site.scale, abs=error * site.scale_sd + 1e-6)
+        assert np.mean(shifts) == pytest.approx(site.shift, abs=error * site.shift_sd + 1e-6)
+        assert np.std(shifts) == pytest.approx(site.shift_sd, rel=0.4, abs=1e-6)
+
+
+def test_scanners_genotypes_and_drawn_regions_are_on_disk(tmp_path):
+    for name, column, found in (("AD-sites", "site", {"A", "B", "C"}), ("AD-apoe", "apoe", {"e3", "e4"})):
+        write_cohort(tmp_path / name, study_named(name), participants=8)
+        people = pd.read_csv(tmp_path / name / "participants.tsv", sep="\t")
+        assert set(people[column]) == found
+        assert column in json.loads((tmp_path / name / "participants.json").read_text())
+    write_cohort(tmp_path / "wd", study_named("WD-children"), participants=1)
+    table = read_table(tmp_path / "wd/derivatives/qsmprep/sub-001/anat/sub-001_seg-manual_desc-stats_dseg.tsv")
+    assert list(zip(table["name"], table["hemisphere"], strict=True)) == [
+        ("midbrain", "L"),
+        ("midbrain", "R"),
+        ("pons", "n/a"),
+    ]
 
 
 def test_the_tables_are_those_of_the_participant_level(tmp_path):
@@ -169,6 +204,15 @@ def test_a_study_with_impossible_requests_is_refused(tmp_path):
         read_studies(path)
     path.write_text(head + 'scores=[{name="s", description="", mean={A=1}, sd={A=1}, r={SN=0.9, GP=0.9}}]\n')
     with pytest.raises(UsageError, match="together"):
+        read_studies(path)
+    path.write_text(head + 'regions=[{region="SN", sd=1, evidence="plausible", carrier={A=1}}]\n')
+    with pytest.raises(UsageError, match="no genotype"):
+        read_studies(path)
+    path.write_text(head + 'genotype={name="g", description="", carrier="x", other="y", share={A=1.5}}\n')
+    with pytest.raises(UsageError, match=r"share of 1\.5"):
+        read_studies(path)
+    path.write_text(head + 'sites=[{name="A", share=0.5}, {name="B", share=0.4}]\n')
+    with pytest.raises(UsageError, match=r"add up to 0\.9"):
         read_studies(path)
     path.write_text(head + 'regions=[{region="liver", sd=1, evidence="plausible"}]\n')
     with pytest.raises(UsageError, match="liver"):
