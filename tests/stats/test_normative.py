@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy import stats
+from scipy import optimize, sparse, stats
 
 from qsmprep.stats import centiles, location_scale
 from qsmprep.stats.location_scale import Basis
@@ -86,6 +86,55 @@ def test_centiles_equal_statsmodels(design):
         ours, theirs = (np.mean((y - x @ b) * (quantile - (y < x @ b))) for b in (row, expected.params))
         assert ours == pytest.approx(theirs, rel=1e-4) and ours <= theirs + 1e-9
         assert row == pytest.approx(expected.params, abs=0.01 * np.std(y))
+
+
+def programme(y, x, quantile):
+    """Quantile regression as its authors state it: positive and negative residuals with their prices."""
+    n, p = x.shape
+    cost = np.concatenate([np.zeros(p), np.full(n, quantile), np.full(n, 1 - quantile)])
+    equations = sparse.hstack([sparse.csr_array(x), sparse.eye_array(n), -sparse.eye_array(n)])
+    bounds = [(None, None)] * p + [(0, None)] * (2 * n)
+    return optimize.linprog(cost, A_eq=equations, b_eq=y, bounds=bounds, method="highs").x[:p]
+
+
+def loss(y, x, coefficients, quantile):
+    return np.mean((y - x @ coefficients) * (quantile - (y < x @ coefficients)))
+
+
+@pytest.mark.parametrize("n", [151, 433])  # no multiples of the quantiles, of which more than one curve can be the best
+@pytest.mark.parametrize("scale", [1e-6, 1.0])
+def test_centiles_equal_the_linear_programme(n, scale):
+    values, people, _ = simulated(n, np.random.default_rng(n))
+    y = scale * values["r0"].to_numpy()
+    x = Basis(people.age.min(), people.age.max(), 4, ("F", "M")).rows(people.age, people.sex)
+    found = centiles.fit(y, x)
+    for row, quantile in zip(found, centiles.QUANTILES, strict=True):
+        expected = scale * programme(y / scale, x, quantile)
+        assert x @ row == pytest.approx(x @ expected, abs=1e-6 * y.std())
+
+
+def test_most_centiles_need_no_simplex_method(monkeypatch):
+    asked = []
+    simplex = centiles._simplex
+    monkeypatch.setattr(centiles, "_simplex", lambda *given: asked.append(given) or simplex(*given))
+    values, people, _ = simulated(500, np.random.default_rng(2), regions=10)
+    x = Basis(people.age.min(), people.age.max(), 4, ("F", "M")).rows(people.age, people.sex)
+    for region in values:
+        centiles.fit(values[region].to_numpy(), x)
+    assert len(asked) <= 7
+
+
+@pytest.mark.parametrize("case", ["rounded", "collinear", "exact", "few values", "several"])
+def test_centiles_of_awkward_data_are_as_good_as_those_of_the_linear_programme(case):
+    """Of people who are tied, and where several curves are best."""
+    values, people, _ = simulated(100 if case == "several" else 150, np.random.default_rng(100))
+    y = values["r0"].to_numpy()
+    x = Basis(20.0, 85.0, 4, ("F", "M")).rows(people.age.round(), people.sex)
+    if case == "collinear":
+        x = np.column_stack([x, x[:, 4] + 1])
+    y = {"rounded": y.round(), "exact": x @ np.arange(1.0, x.shape[1] + 1), "few values": np.sign(y - 80)}.get(case, y)
+    for row, quantile in zip(centiles.fit(y, x), centiles.QUANTILES, strict=True):
+        assert loss(y, x, row, quantile) == pytest.approx(loss(y, x, programme(y, x, quantile), quantile), abs=1e-9)
 
 
 @pytest.mark.parametrize(("n", "tolerance"), [(30, 0.12), (200, 0.05)])
