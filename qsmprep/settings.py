@@ -110,6 +110,7 @@ class Settings(Tables):
     contrasts: tuple[str, ...] = ()
     formula: str = ""
     panel: str = ""
+    study_template: bool = False
 
     def __post_init__(self) -> None:
         check_choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)

@@ -341,6 +341,12 @@ def _group() -> list[GroupedOption]:
             help="Right side of the linear model, such as 'group * apoe + age + sex'.",
             show_default="groups + covariates",
         ),
+        _flag(
+            GROUP,
+            "--study-template",
+            "Make a template of the participants themselves, for mean maps and voxel-wise tests in its space; minutes "
+            "for each participant.",
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from qsmprep.group.maps import Source
 from qsmprep.group.models import formula_of, model_people
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import PPB, Sample
+from qsmprep.group.spaces import standard_space
 from qsmprep.group.voxels import Stack, label_names, load_stack
 from qsmprep.settings import Settings
 
@@ -61,7 +62,7 @@ def run_colocalization(
         return []
     usable = [source for source in sources if source.participant in found]
     try:
-        stack = load_stack(usable, design.fwhm, settings.template, ledger)
+        stack = load_stack(usable, design.fwhm, standard_space(settings), ledger)
         people = list(stack.rows)
         mask, chi = stack.common(people)
         other = np.stack([_on_grid(found[one], mask.shape, stack.affine)[mask] for one in people])

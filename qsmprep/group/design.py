@@ -82,6 +82,7 @@ class Design:
     maps : what they test: "chi", "r2star"
     fwhm : smoothing before them, inside grey matter and the rest of the brain apart [mm]
     cluster_p : two-sided p-value that forms their clusters
+    study_template : whether a template is made of the participants, in whose space the voxel-wise tests then are
     source : where the design comes from, for messages
     """
 
@@ -126,6 +127,7 @@ class Design:
     maps: tuple[str, ...] = ("chi",)
     fwhm: float = 3.0
     cluster_p: float = 0.001
+    study_template: bool = False
     source: str = "the options"
 
     def __post_init__(self) -> None:
@@ -197,6 +199,7 @@ def read_design(settings: Settings) -> tuple[Design, Panel | None]:
         "scores": settings.scores,
         "contrasts": settings.contrasts,
         "panel": settings.panel,
+        "study_template": settings.study_template,
     }
     values |= {key: value for key, value in given.items() if value}
     if settings.model and str(values.get("normative", "")).endswith(".json"):  # paths count from the file's folder

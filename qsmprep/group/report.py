@@ -33,6 +33,7 @@ def build_group_report(
     means: Sequence[tuple[str, GroupMap]],
     settings: Settings,
     results: Mapping[str, Any],
+    study: Mapping[str, Any],
 ) -> Path:
     """Write `group.html` into `folder` and return its path.
 
@@ -43,6 +44,7 @@ def build_group_report(
     has_participants : whether the input dataset has a participants.tsv
     means : group and mean map, those of one quantity together; the group '' is of all participants
     results : as `results_view` gives it; empty where nothing was analysed
+    study : as `study_view` gives it; empty without a study template
     """
     groups_by_person = groups_of(wide)
     people = dict.fromkeys(run.participant_id for run in runs)
@@ -64,8 +66,9 @@ def build_group_report(
             if run.verdict != "PASS" or not run.tables
         ],
         "results": results,
+        "study": study,
         "space": settings.template,
-        "maps": _map_views(means, folder, settings),
+        "maps": map_views(means, settings.template, folder),
         "legend": [(name, COLORS[i % len(COLORS)]) for i, name in enumerate(names)],
         "segmentations": _segmentations(runs, wide, group_of, names),
     }
@@ -106,8 +109,8 @@ def _facts(
     return lines
 
 
-def _map_views(means: Sequence[tuple[str, GroupMap]], folder: Path, settings: Settings) -> list[dict[str, Any]]:
-    """Pictures of the means; those of one quantity have the same colours."""
+def map_views(means: Sequence[tuple[str, GroupMap]], space: str, folder: Path) -> list[dict[str, Any]]:
+    """Pictures of the means in a space; those of one quantity have the same colours."""
     from qsmprep.report.display import robust_range
     from qsmprep.report.figures import plot_map
 
@@ -117,7 +120,7 @@ def _map_views(means: Sequence[tuple[str, GroupMap]], folder: Path, settings: Se
         quantity, n = mean.quantity, len(mean.participants)
         title = f"Mean {quantity.symbol}, {name or 'all'} ({n} participant{'s' if n != 1 else ''})"
         label = "".join(c for c in name if c.isalnum())
-        stem = f"{f'group-{label}_' if name else ''}space-{settings.template}_desc-mean_{quantity.suffix}"
+        stem = f"{f'group-{label}_' if name else ''}space-{space}_desc-mean_{quantity.suffix}"
         out = folder / "figures" / f"{stem}.webp"
         often = mean.n >= max(1, math.ceil(n / 2))
         low, high = quantity.shown

@@ -15,10 +15,11 @@ from qsmprep.group.analyses import run_analyses, write_results
 from qsmprep.group.collect import GroupRun
 from qsmprep.group.colocalization import run_colocalization
 from qsmprep.group.design import design_facts, read_design
-from qsmprep.group.people import EXCLUSION_COLUMNS, read_people
+from qsmprep.group.people import EXCLUSION_COLUMNS, People, read_people
 from qsmprep.group.quantities import CHI, QUANTITIES, Quantity
 from qsmprep.group.results import results_view
 from qsmprep.group.scanners import unmodelled, with_scanners
+from qsmprep.group.spaces import Space, standard_space
 from qsmprep.group.voxelviews import voxel_view
 from qsmprep.group.voxelwise import baseline_maps, run_voxelwise
 from qsmprep.group.writeup import write_paper
@@ -50,18 +51,16 @@ def run_group(settings: Settings) -> Path:
     if not any(run.tables for run in runs) and not sources:
         raise NothingToDoError(_nothing(settings, len(runs)))
     people = with_scanners(read_people(settings.bids_dir, runs, settings.participant_label), runs)
-    long = collect.long_table(runs)
-    wide = collect.wide_table(runs, long, people.columns)
-    entities = [
-        column for column in long.columns if column not in ("seg", "region", "hemisphere", "statistic", "value")
-    ]
-    write_table(folder / "regions.tsv", long, collect.long_columns(long.columns))
-    write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities, people.origins))
-    logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
-
+    long, wide = _write_tables(runs, people, folder)
     failed = {run.name for run in runs if run.verdict == "FAIL"}
     usable = [source for source in sources if source.run not in failed]
     shown: dict[str, Any] = {}
+    space, study = standard_space(settings), None
+    if design.study_template:
+        from qsmprep.group.study import make_study_space
+
+        study = make_study_space(usable, settings, people.ledger)
+    tested, tested_in = (usable, space) if study is None else (list(study.sources), study.space)
     if not long.empty:
         for note in unmodelled(wide, design):
             people.ledger.note(note)
@@ -72,7 +71,7 @@ def run_group(settings: Settings) -> Path:
         text = write_paper(folder, results.tables, design, results.second_reference)
         shown = results_view(results, folder, text)
         if design.permutations:
-            written = run_voxelwise(usable, results.sample, design, settings, people.ledger)
+            written = run_voxelwise(tested, tested_in, results.sample, design, settings, people.ledger)
             shown["voxelwise"] = voxel_view(written, folder, design.alpha)
         if design.colocalize:
             visits = baseline_maps([source for source in usable if source.quantity == CHI], results.sample)
@@ -82,11 +81,29 @@ def run_group(settings: Settings) -> Path:
     for note in people.ledger.notes:
         logger.warning("%s", note)
 
-    means = [mean for quantity in QUANTITIES.values() for mean in _write_maps(quantity, usable, wide, folder, settings)]
+    means = _all_means(usable, space, wide, folder, settings)
+    own: dict[str, Any] = {}
+    if study is not None:
+        from qsmprep.group.studyviews import study_view
+
+        own = study_view(study, means, _all_means(tested, study.space, wide, folder, settings), space, folder, settings)
 
     from qsmprep.group.report import build_group_report
 
-    return build_group_report(folder, runs, wide, people.has_participants, means, settings, shown)
+    return build_group_report(folder, runs, wide, people.has_participants, means, settings, shown, own)
+
+
+def _write_tables(runs: Sequence[GroupRun], people: People, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write the numbers of all runs, and return them as a long and a wide table."""
+    long = collect.long_table(runs)
+    wide = collect.wide_table(runs, long, people.columns)
+    entities = [
+        column for column in long.columns if column not in ("seg", "region", "hemisphere", "statistic", "value")
+    ]
+    write_table(folder / "regions.tsv", long, collect.long_columns(long.columns))
+    write_table(folder / "regions_wide.tsv", wide, collect.wide_columns(wide.columns, entities, people.origins))
+    logger.info("%d runs, %d numbers in %s", len(runs), len(long), folder / "regions.tsv")
+    return long, wide
 
 
 def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:
@@ -106,8 +123,19 @@ def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:
     return sources
 
 
+def _all_means(
+    usable: Sequence[maps.Source], space: Space, wide: pd.DataFrame, folder: Path, settings: Settings
+) -> list[tuple[str, maps.GroupMap]]:
+    return [m for quantity in QUANTITIES.values() for m in _write_maps(quantity, usable, space, wide, folder, settings)]
+
+
 def _write_maps(
-    quantity: Quantity, usable: Sequence[maps.Source], wide: pd.DataFrame, folder: Path, settings: Settings
+    quantity: Quantity,
+    usable: Sequence[maps.Source],
+    space: Space,
+    wide: pd.DataFrame,
+    folder: Path,
+    settings: Settings,
 ) -> list[tuple[str, maps.GroupMap]]:
     """Mean, median, SD and count over all participants, whose name is '', and per group."""
     sources = [source for source in usable if source.quantity == quantity]
@@ -125,13 +153,13 @@ def _write_maps(
         except ValueError as error:
             logger.warning("No mean %s map%s: %s", quantity.symbol, f" of group {name}" if name else "", error)
             continue
-        _write_map(mean, name, members, folder, settings)
+        _write_map(mean, name, members, space, folder, settings)
         means.append((name, mean))
     return means
 
 
 def _write_map(
-    group_map: maps.GroupMap, name: str, members: Sequence[maps.Source], folder: Path, settings: Settings
+    group_map: maps.GroupMap, name: str, members: Sequence[maps.Source], space: Space, folder: Path, settings: Settings
 ) -> None:
     label = "".join(c for c in name if c.isalnum())
     prefix = f"group-{label}_" if name else ""
@@ -154,11 +182,12 @@ def _write_map(
             units=units,
             skull_stripped=True,
             resolution="that of the participants' maps",
+            spatial_reference=space.reference,
             Participants=list(group_map.participants),
             Excluded=[f"{run}: {reason}" for run, reason in group_map.excluded] or None,
             CountedVoxels=counted,
         )
-        path = folder / f"{prefix}space-{settings.template}_desc-{desc}_{quantity.suffix}.nii.gz"
+        path = folder / f"{prefix}space-{space.name}_desc-{desc}_{quantity.suffix}.nii.gz"
         write_image(path, data, group_map.affine, meta)
 
 

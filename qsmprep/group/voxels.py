@@ -15,10 +15,11 @@ from qsmprep import data
 from qsmprep.group.maps import Source, same_grid, valid_voxels
 from qsmprep.group.people import Ledger
 from qsmprep.group.quantities import Quantity
+from qsmprep.group.spaces import Space
 from qsmprep.stats.smooth import smooth_within
 
 SPACING = 2.0  # mm: a finer grid is thinned to this before voxels are tested
-_ATLASES = {"deepgrey": 0, "DK": 1000}  # what is added to the labels; the first wins where both have one
+_OFFSETS = {"deepgrey": 0, "DK": 1000}  # what is added to the labels; the first wins where both have one
 _LEAST_COVERED = 0.8  # of the median number of voxels
 
 
@@ -28,13 +29,15 @@ class Stack:
 
     Attributes
     ----------
+    space : where they lie
     quantity : what the maps show
     rows : participant -> (x, y, z) in its unit, NaN where it is not valid
     paths : participant -> its maps
     affine : (4, 4) of the grid [mm]
-    atlas : (x, y, z) labels as in `label_names`; None in a space that the packaged atlases are not in
+    atlas : (x, y, z) labels as in `label_names`; None in a space without atlases
     """
 
+    space: Space
     quantity: Quantity
     rows: Mapping[str, NDArray[np.float32]]
     paths: Mapping[str, tuple[Path, ...]]
@@ -57,14 +60,14 @@ class Stack:
         return mask, np.stack([self.rows[one][mask] for one in participants])
 
 
-def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledger) -> Stack:
+def load_stack(sources: Sequence[Source], fwhm: float, space: Space, ledger: Ledger) -> Stack:
     """Read and smooth the maps; those of one person are averaged. Who covers too little is left out and told.
 
     Parameters
     ----------
     sources : maps of one quantity in one space
     fwhm : of the smoothing [mm]
-    space : name of it
+    space : with the atlases that tell grey matter
 
     Raises
     ------
@@ -80,7 +83,7 @@ def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledge
     voxel_size = np.linalg.norm(affine[:3, :3], axis=0)
     steps = np.maximum(1, np.floor(SPACING / voxel_size + 1e-3)).astype(int)
     thin = tuple(slice(None, None, int(step)) for step in steps)
-    labels = atlas_labels(shape, affine) if space == data.SPACE else None
+    labels = atlas_labels(shape, affine, space.atlases) if space.atlases else None
     parts: dict[str, list[NDArray[np.float32]]] = {}
     for source in usable:
         try:
@@ -105,16 +108,18 @@ def load_stack(sources: Sequence[Source], fwhm: float, space: str, ledger: Ledge
         raise ValueError(f"none of the {quantity.symbol} maps in template space can be read")
     thinned = affine @ np.diag([*steps.astype(float), 1.0])
     paths = {one: tuple(source.image for source in usable if source.participant == one) for one in rows}
-    return Stack(quantity, rows, paths, thinned, None if labels is None else labels[thin])
+    return Stack(space, quantity, rows, paths, thinned, None if labels is None else labels[thin])
 
 
-def atlas_labels(shape: Sequence[int], affine: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
-    """Labels of the packaged atlases at the nearest voxel of each voxel of a grid in their space; 0 outside."""
+def atlas_labels(
+    shape: Sequence[int], affine: NDArray[np.floating[Any]], atlases: Mapping[str, Path]
+) -> NDArray[np.int16]:
+    """Labels of atlases (name -> image) at the nearest voxel of each voxel of a grid in their space; 0 outside."""
     import nibabel as nib
 
     out = np.zeros(tuple(shape), np.int16)
-    for name, offset in _ATLASES.items():
-        image: Any = nib.load(data.atlas(name).image)
+    for name, path in atlases.items():
+        image: Any = nib.load(path)
         volume = np.asarray(image.dataobj)
         to_atlas = np.linalg.inv(image.affine) @ affine
         grid = np.indices(out.shape).reshape(3, -1)
@@ -123,7 +128,7 @@ def atlas_labels(shape: Sequence[int], affine: NDArray[np.floating[Any]]) -> NDA
         found = np.zeros(grid.shape[1], np.int16)
         found[inside] = volume[tuple(place[:, inside])]
         free = (out.ravel() == 0) & (found > 0)
-        out.ravel()[free] = found[free] + offset
+        out.ravel()[free] = found[free] + _OFFSETS[name]
     return out
 
 
@@ -133,7 +138,7 @@ def label_names() -> dict[int, str]:
     from qsmprep.regions import read_labels
 
     names: dict[int, str] = {}
-    for name, offset in _ATLASES.items():
+    for name, offset in _OFFSETS.items():
         table = read_labels(data.atlas(name).labels)
         for label, region, side in zip(table["index"], table["name"], table["hemisphere"], strict=True):
             text = f"{region} {side}" if side in ("L", "R") else str(region)

@@ -18,6 +18,7 @@ from qsmprep.group.people import Ledger
 from qsmprep.group.quantities import QUANTITIES
 from qsmprep.group.questions import Question, questions
 from qsmprep.group.sample import Sample
+from qsmprep.group.spaces import Space
 from qsmprep.group.voxels import Stack, label_names, load_stack
 from qsmprep.settings import Settings
 
@@ -54,7 +55,7 @@ Images = dict[str, tuple[NDArray[Any], str, str]]  # desc -> values, unit, what 
 
 
 def run_voxelwise(
-    sources: Sequence[Source], sample: Sample, design: Design, settings: Settings, ledger: Ledger
+    sources: Sequence[Source], space: Space, sample: Sample, design: Design, settings: Settings, ledger: Ledger
 ) -> list[Path]:
     """Ask what the design asks at every voxel of its maps, and write maps and `group/clusters.tsv`.
 
@@ -62,7 +63,7 @@ def run_voxelwise(
 
     Parameters
     ----------
-    sources : maps in template space, of all quantities
+    sources : maps in `space`, of all quantities
     """
     here = sample.at_baseline()
     asked = questions(here, design, ledger)
@@ -75,7 +76,7 @@ def run_voxelwise(
             )
             continue
         try:
-            stack = load_stack(chosen, design.fwhm, settings.template, ledger)
+            stack = load_stack(chosen, design.fwhm, space, ledger)
         except ValueError as error:
             ledger.note(f"voxel-wise: not computed: {error}.")
             continue
@@ -218,7 +219,8 @@ def _write(
     label = "".join(c for c in question.name.replace(" - ", "Minus").replace(" + ", "Plus") if c.isalnum())
     meta = sidecar(
         settings, sources=[path for paths in sources for path in paths], skull_stripped=True,
-        resolution="that of the participants' maps, every voxel or every n-th", **about, **facts,
+        resolution="that of the participants' maps, every voxel or every n-th",
+        spatial_reference=stack.space.reference, **about, **facts,
     )  # fmt: skip
-    stem = f"contrast-{label}_space-{settings.template}_desc-{name}_{stack.quantity.suffix}.nii.gz"
+    stem = f"contrast-{label}_space-{stack.space.name}_desc-{name}_{stack.quantity.suffix}.nii.gz"
     return write_image(settings.out_dir / "group" / stem, volume, stack.affine, meta)

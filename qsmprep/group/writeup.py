@@ -198,6 +198,10 @@ def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_refe
         lines.append(f"Linear models were adjusted for {_listed(design.covariates)}.")
     if design.harmonize:
         lines.append(_harmonised(tables, design))
+    if design.study_template:
+        where = ", in whose space voxels were compared" if design.permutations else ""
+        source = "(Avants 2010, doi 10.1016/j.neuroimage.2009.09.062)"
+        lines.append(f"An unbiased template was made of the participants' own maps {source}{where}.")
     if design.correction in CORRECTIONS:
         family = {"contrast": "the regions of one contrast", "test": "one test", "all": "all tests"}[design.family]
         lines.append(f"p-values were corrected over {family}, controlling {CORRECTIONS[design.correction]}.")

@@ -20,7 +20,9 @@ from ._ants import joint_syn_stage, register
 from .displacement import Field, composed, inverted, length_mm, mean_field, moved, read_field, write_field
 
 ROUNDS = 4  # of registration to the mean
-LEVELS = ("30x15x4", "4x2x1", "2x1x0")  # iterations, shrink factors and smoothing [voxels]: 8, 4 and 2 mm
+# iterations, shrink factors and smoothing [voxels] at 8, 4 and 2 mm. On warped templates, whose nuclei lay 3.5 mm
+# apart, it left 0.71 mm; 20 and 8 iterations 0.69 mm, in nearly twice the time
+LEVELS = ("30x15x4", "4x2x1", "2x1x0")
 SHARPENING = 0.25  # share of its finest detail that is added to the mean
 MEAN, MASK, TEMPLATE = "mean.nii.gz", "mask.nii.gz", "template-{}.nii.gz"
 Affine = NDArray[np.float64]

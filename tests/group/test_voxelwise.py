@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from qsmprep import data
 from qsmprep.bids.derivatives import sidecar_path
 from qsmprep.group.run import run_group
 from qsmprep.group.voxels import atlas_labels, label_names
@@ -228,7 +229,8 @@ def test_the_interaction_with_the_genotype_and_named_terms_are_asked_once(three_
 def test_labels_come_from_the_packaged_atlas():
     affine = np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = (-60, -60, -40)
-    labels, names = atlas_labels((60, 60, 50), affine), label_names()
+    packaged = {name: data.atlas(name).image for name in ("deepgrey", "DK")}
+    labels, names = atlas_labels((60, 60, 50), affine, packaged), label_names()
     where = {names[label]: affine[:3, :3] @ np.argwhere(labels == label).mean(0) + affine[:3, 3] for label in (1, 101)}
     assert np.linalg.norm(where["putamen L"] - [-25.7, 2.2, 0.6]) < 3
     assert np.linalg.norm(where["putamen R"] - [25.7, 2.2, 0.6]) < 3
