@@ -73,6 +73,9 @@ def _asked(study: Study) -> list[str]:
         lines.append(
             f"| {region.region} | {region.hemisphere or 'both'} | {deltas} | {region.sd:g} | {region.evidence} |"
         )
+    told = [f"{score.name} with {name} {r:+g}" for score in study.scores for name, r in score.r.items()]
+    if told:
+        lines += ["", f"Correlations that were asked, within each group: {', '.join(told)}."]
     return lines
 
 

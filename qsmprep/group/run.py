@@ -20,6 +20,7 @@ from qsmprep.group.quantities import CHI, QUANTITIES, Quantity
 from qsmprep.group.results import results_view
 from qsmprep.group.scanners import unmodelled, with_scanners
 from qsmprep.group.spaces import Space, standard_space
+from qsmprep.group.voxeltext import voxel_text
 from qsmprep.group.voxelviews import voxel_view
 from qsmprep.group.voxelwise import baseline_maps, run_voxelwise
 from qsmprep.group.writeup import write_paper
@@ -68,10 +69,13 @@ def run_group(settings: Settings) -> Path:
         for path in write_results(folder, results):
             logger.info("%s", path)
         design = results.design
-        text = write_paper(folder, results.tables, design, results.second_reference)
-        shown = results_view(results, folder, text)
+        written = []
         if design.permutations:
             written = run_voxelwise(tested, tested_in, results.sample, design, settings, people.ledger)
+        voxelwise = voxel_text(written, design, tested_in.name)
+        text = write_paper(folder, results.tables, design, results.second_reference, voxelwise)
+        shown = results_view(results, folder, text)
+        if written:
             shown["voxelwise"] = voxel_view(written, folder, design.alpha)
         if design.colocalize:
             visits = baseline_maps([source for source in usable if source.quantity == CHI], results.sample)

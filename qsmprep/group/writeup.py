@@ -29,11 +29,40 @@ METHODS = {
     "ANOVA": ("analysis of variance", ""),
     "Welch ANOVA": ("Welch's analysis of variance", "Welch 1951, doi 10.1093/biomet/38.3-4.330"),
     "Kruskal": ("the Kruskal-Wallis test", "Kruskal and Wallis 1952, doi 10.1080/01621459.1952.10483441"),
+    "Tukey": ("the Tukey-Kramer test of all pairs", "Kramer 1956, doi 10.2307/3001469"),
+    "Games-Howell": ("the Games-Howell test of all pairs", "Games and Howell 1976, doi 10.3102/10769986001002113"),
+    "Dunn": ("Dunn's test of all pairs, by Holm's method", "Dunn 1964, doi 10.1080/00401706.1964.10490181"),
     "GLM": ("linear models", ""),
     "ROC": ("areas under the ROC curve with DeLong's variance", "DeLong 1988, doi 10.2307/2531595"),
     "Pearson": ("Pearson's correlation", ""),
     "Spearman": ("Spearman's rank correlation", ""),
-    "Paired t": ("paired t tests", ""),
+    "partial Pearson": ("Pearson's partial correlation", ""),
+    "partial Spearman": ("Spearman's partial rank correlation", ""),
+    "DeLong": ("DeLong's test of two areas in the same persons", "DeLong 1988, doi 10.2307/2531595"),
+    "paired t": ("paired t tests", ""),
+    "Wilcoxon": ("Wilcoxon's signed-rank test", "Wilcoxon 1945, doi 10.2307/3001968"),
+    "annual": ("tests of each person's change per year", ""),
+    "mixed model": (
+        "linear mixed models with random effects of each person, and Satterthwaite's degrees of freedom",
+        "Kuznetsova 2017, doi 10.18637/jss.v082.i13",
+    ),
+}
+# table that is not among `WRITTEN` -> what was done for it
+FURTHER = {
+    "panel_tests": "All regions together were tested by multivariate analysis of covariance.",
+    "cutoffs": (
+        "Cut-offs are Youden's (Youden 1950), with intervals of Wilson (Wilson 1927, doi "
+        "10.1080/01621459.1927.10502953) for what a diagnosis by them is worth."
+    ),
+    "classification": (
+        "Penalised logistic regression and linear discriminant analysis over all regions were judged by nested "
+        "cross-validation (Varma and Simon 2006, doi 10.1186/1471-2105-7-91), in persons that they had not seen."
+    ),
+    "normative": "Each person was compared with norms for age and sex, and controls with norms made without them.",
+    "reliability": (
+        "Agreement was told by intraclass correlation (McGraw and Wong 1996, doi 10.1037/1082-989X.1.1.30) and limits "
+        "of agreement (Bland and Altman 1986, doi 10.1016/S0140-6736(86)90837-8)."
+    ),
 }
 ERRORS = {
     "hc3": "heteroscedasticity-consistent (HC3; MacKinnon and White 1985, doi 10.1016/0304-4076(85)90158-7)",
@@ -183,13 +212,18 @@ def _families(
             yield (str(measure), str(test), str(contrast)), rows, known
 
 
-def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_reference: str = "") -> list[str]:
-    """What was done, in sentences for a methods section, with references."""
+def methods_text(
+    tables: Mapping[str, pd.DataFrame], design: Design, second_reference: str = "", further: Iterable[str] = ()
+) -> list[str]:
+    """What was done, in sentences for a methods section, with references; `further` of what is in no table of these."""
     tests = dict.fromkeys(str(test) for name in WRITTEN if name in tables for test in tables[name]["test"])
-    told = list(dict.fromkeys(_method(test) for test in tests))
+    names = list(dict.fromkeys(_method(test) for test in tests))
     lines = []
-    if told:
-        lines.append(f"Regional numbers ({', '.join(design.statistics)}) were analysed by {_listed(told)}.")
+    if names:
+        lines.append(f"Regional numbers ({', '.join(design.statistics)}) were analysed by {_listed(names)}.")
+    file = {"normative": f"Each person was compared with the norms of {Path(design.normative).name}."}
+    sentences = FURTHER | (file if design.normative.endswith(".json") else {})
+    lines += [sentence for name, sentence in sentences.items() if name in tables]
     if any(test.startswith("GLM") for test in tests):
         terms = any(test.startswith("GLM F") for test in tests)
         squares = f", and their terms were tested by type {'I' * design.squares} sums of squares" if terms else ""
@@ -199,9 +233,9 @@ def methods_text(tables: Mapping[str, pd.DataFrame], design: Design, second_refe
     if design.harmonize:
         lines.append(_harmonised(tables, design))
     if design.study_template:
-        where = ", in whose space voxels were compared" if design.permutations else ""
         source = "(Avants 2010, doi 10.1016/j.neuroimage.2009.09.062)"
-        lines.append(f"An unbiased template was made of the participants' own maps {source}{where}.")
+        lines.append(f"An unbiased template was made of the participants' own maps {source}.")
+    lines += further
     if design.correction in CORRECTIONS:
         family = {"contrast": "the regions of one contrast", "test": "one test", "all": "all tests"}[design.family]
         lines.append(f"p-values were corrected over {family}, controlling {CORRECTIONS[design.correction]}.")
@@ -296,10 +330,20 @@ def html_table(table: pd.DataFrame, caption: str) -> str:
 
 
 def write_paper(
-    folder: Path, tables: Mapping[str, pd.DataFrame], design: Design, second_reference: str = ""
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    design: Design,
+    second_reference: str = "",
+    voxelwise: tuple[Iterable[str], Iterable[str]] = ((), ()),
 ) -> tuple[list[str], list[str]]:
-    """Write `paper/text.md` and each table as TSV, LaTeX and HTML; returns the paragraphs of results and methods."""
-    results, methods = results_text(tables, design), methods_text(tables, design, second_reference)
+    """Write `paper/text.md` and each table as TSV, LaTeX and HTML; returns the paragraphs of results and methods.
+
+    Parameters
+    ----------
+    voxelwise : paragraphs of results, and sentences of methods, of the voxel-wise tests
+    """
+    results = [*results_text(tables, design), *voxelwise[0]]
+    methods = methods_text(tables, design, second_reference, voxelwise[1])
     text = ["# Methods", "", " ".join(methods), "", "# Results", ""]
     atomic_write_text(folder / "paper" / "text.md", "\n".join([*text, "\n\n".join(results), ""]))
     for name in WRITTEN:

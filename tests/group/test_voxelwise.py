@@ -91,6 +91,30 @@ def test_the_page_shows_the_maps_and_the_cube_as_first_cluster(cohort):
     assert section.count("<tr>") - 1 == min(30, len(table))
 
 
+def test_the_paper_tells_the_cluster_and_how_it_was_tested(cohort):
+    run_group(model(cohort, "permutations = 300\nfwhm = 0\n"))
+    methods, results = (cohort.out / "group/paper/text.md").read_text().split("# Results")
+    assert (
+        "in the space of MNI152NLin2009cAsym, by 300 permutations (Freedman" in methods and "smoothing" not in methods
+    )
+    paragraph = next(line for line in results.splitlines() if line.startswith("Voxel-wise, PD - HC (χ, n = 16): "))
+    table = clusters(cohort).sort_values(["p_tfce", "size_mm3"], ascending=[True, False])
+    holds = table[table["p_tfce"] < 0.05]
+    assert f"{len(holds)} cluster" in paragraph and "family-wise p < 0.05" in paragraph
+    first = holds.iloc[0]
+    place = ", ".join(f"{first[key]:.0f}" for key in ("peak_x", "peak_y", "peak_z"))
+    assert f"peak t(14) = {first['peak_statistic']:.2f} at ({place}) mm, {first['size_mm3']:.0f} mm³" in paragraph
+
+
+def test_the_paper_says_where_nothing_holds_and_in_which_blocks(cohort):
+    people = pd.read_csv(cohort.bids / "participants.tsv", sep="\t").assign(place=["a", "a", "b", "b"] * 4)
+    people.to_csv(cohort.bids / "participants.tsv", sep="\t", index=False)
+    run_group(model(cohort, 'permutations = 40\nfwhm = 3\nsite = "place"\nalpha = 0.001\n'))
+    methods, results = (cohort.out / "group/paper/text.md").read_text().split("# Results")
+    assert "smoothing by a Gaussian of 3 mm" in methods and ", within each place (" in methods
+    assert "Voxel-wise, PD - HC (χ, n = 16): no voxel of 990 holds (family-wise p < 0.001 by TFCE" in results
+
+
 def test_covariates_and_smoothing_and_who_covers_too_little(cohort):
     few = np.zeros(SHAPE)
     few[:5] = 1

@@ -89,6 +89,16 @@ def test_methods_name_what_was_done_and_nothing_else():
     assert "Holm" in " ".join(methods_text({"comparisons": tidy(*ROWS)}, Design(correction="holm")))
 
 
+def test_methods_name_every_kind_of_table():
+    names = ("panel_tests", "cutoffs", "classification", "reliability", "normative")
+    tables = dict.fromkeys(names, tidy(*ROWS)) | {"longitudinal": tidy(*ROWS).assign(test="mixed model t")}
+    text = " ".join(methods_text(tables, Design()))
+    for said in ("multivariate", "Youden 1950", "nested", "Bland and Altman", "controls with norms made without them",
+                 "linear mixed models"):  # fmt: skip
+        assert said in text, said
+    assert "the norms of mine.json." in " ".join(methods_text(tables, Design(normative="/a/mine.json")))
+
+
 @pytest.mark.parametrize(("p", "text"), [(0.00004, "p < 0.001"), (0.0123, "p = 0.012"), (0.62, "p = 0.62")])
 def test_p_values_are_written_as_papers_do(p, text):
     assert p_text(p) == text
