@@ -70,7 +70,6 @@ def run_participants(plan: Plan, settings: Settings) -> Outcome:
     owners = nodes_of_runs(plan)
     runner = _runner(settings, len(workflow._get_all_nodes()))
     _remember_hashes()
-    gc.freeze()  # the scheduler collects garbage at every step; what is loaded by now is none
     started = time.monotonic()
     try:
         workflow.run(plugin=runner)
@@ -178,6 +177,10 @@ class _Recorder:
         self.seconds: dict[str, float] = {}  # node -> wall time
         self._begun: dict[str, float] = {}
         self._done, self._total = 0, total
+
+    def run(self, graph, config, updatehash=False):
+        gc.freeze()  # the scheduler collects garbage at every step; what is loaded by now, its graph too, is none
+        return super().run(graph, config, updatehash=updatehash)
 
     def _tell(self, node, status: str) -> None:
         if status == "start":
