@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qsmprep.errors import UsageError
 from qsmprep.group.design import Design, contrast_name, of_model, parse_contrast
+from qsmprep.group.panels import read_panel
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample
 
@@ -38,6 +39,13 @@ class Contrast:
     sides: pd.Series
 
 
+def _asked_by(design: Design) -> str:
+    """Where the contrasts come from: the panel, where neither the model file nor an option names any."""
+    if design.panel and design.contrasts == read_panel(design.panel).contrasts:
+        return f"panel {design.panel}"
+    return design.source
+
+
 def contrasts_of(sample: Sample, design: Design, ledger: Ledger) -> list[Contrast]:
     """Contrasts of the design between the persons of a sample at one visit; those that cannot be are told.
 
@@ -55,7 +63,7 @@ def contrasts_of(sample: Sample, design: Design, ledger: Ledger) -> list[Contras
         try:
             wanted.append(parse_contrast(text, _names(sample, design)))
         except UsageError as error:
-            ledger.note(f"{design.source}: {error} Left out.")
+            ledger.note(f"{_asked_by(design)}: {error} Left out.")
     if not named:
         pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
             ((b,), (a,)) for a, b in itertools.combinations(sample.groups, 2)

@@ -2,6 +2,7 @@ import pandas as pd
 
 from qsmprep.group.contrasts import contrasts_of, model_contrasts
 from qsmprep.group.design import Design
+from qsmprep.group.panels import read_panel
 from qsmprep.group.people import Ledger
 from qsmprep.group.sample import Sample
 
@@ -33,7 +34,12 @@ def test_subtypes_are_groups_and_sides_can_be_joined():
 def test_a_contrast_of_unknown_groups_is_told_and_the_others_stay():
     contrasts, ledger = found(contrasts=("AD - HC", "PD - HC", "PD vs control"))
     assert [contrast.name for contrast in contrasts] == ["PD - HC"]
-    assert "no group AD; found HC, PD, MSA" in ledger.notes[0]
+    assert "no group AD; found HC, PD, MSA" in ledger.notes[0] and ledger.notes[0].startswith("the options: ")
+
+
+def test_a_contrast_that_the_panel_asks_for_is_told_as_the_panels():
+    _, ledger = found(panel="PD", contrasts=read_panel("PD").contrasts)
+    assert ledger.notes[0].startswith("panel PD: contrast 'TD - HC': there is no group TD")
 
 
 def test_contrasts_of_the_model_are_no_sides_of_groups_and_leave_the_pairs():
