@@ -1,7 +1,7 @@
 """Names, sidecars and safe writing of the files in the output dataset.
 
-Every file is written under a temporary name in its own folder and then renamed, so that a killed run leaves no
-half-written file. Equal data give equal bytes (no time stamp in the gzip header).
+Every file is written under a temporary name in its own folder and then renamed (temporary.py), so that a killed run
+leaves no half-written file. Equal data give equal bytes (no time stamp in the gzip header).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from .. import __version__
 from .names import ENTITY_NAMES, SHORT_KEYS
+from .temporary import write_temporary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +193,7 @@ def write_image(
         content = gzip.compress(content, compresslevel=GZIP_LEVEL, mtime=0)
     if sidecar is not None:
         write_json(sidecar_path(path), sidecar)
-    temporary = _write_temporary(path, content)
+    temporary = write_temporary(path, content)
     try:
         again: Any = nib.load(temporary)
         if again.shape != data.shape or again.get_data_dtype() != data.dtype:
@@ -246,23 +246,9 @@ def atomic_write_text(path: str | Path, text: str) -> Path:
 def atomic_write_bytes(path: str | Path, content: bytes) -> Path:
     """Write a file so that it is there whole or not at all; folders are made."""
     path = Path(path)
-    temporary = _write_temporary(path, content)
+    temporary = write_temporary(path, content)
     try:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _write_temporary(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp{os.getpid()}{secrets.token_hex(4)}_{path.name}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary

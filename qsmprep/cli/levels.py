@@ -16,6 +16,7 @@ from ..bids.derivatives import atomic_write_text, derivative_path, write_json
 from ..bids.model import Plan
 from ..bids.names import split_name
 from ..bids.plan import check_request, make_plan, nothing_to_do
+from ..bids.temporary import remove_leftovers
 from ..bids.validation import validate_dataset
 from ..errors import NothingToDoError, QsmprepError, UsageError
 from ..settings import Settings
@@ -56,6 +57,7 @@ def run_participant_level(settings: Settings) -> int:
         if not plan.runs:
             raise nothing_to_do(plan, settings)
         return 0
+    _clean(settings, [f"sub-{subject}" for subject in plan.participants])
     _write_plan(plan, settings)
     if not plan.runs:
         _write_failures(settings, plan, ())
@@ -85,6 +87,15 @@ def _prepare_folders(settings: Settings) -> None:
     if not settings.reports_only:
         check_writable(settings.work_dir, "--work-dir")
     start_log_file(settings)
+
+
+def _clean(settings: Settings, folders: Sequence[str]) -> None:
+    """Remove what killed runs left half-written in these folders of OUT_DIR and beside all of them."""
+    found = remove_leftovers(settings.out_dir, deep=False)
+    for name in ("logs", *folders):
+        found += remove_leftovers(settings.out_dir / name)
+    if found:
+        logger.info("removed %s of a run that was killed", count(found, "temporary file"))
 
 
 def _process(plan: Plan, settings: Settings) -> tuple[Sequence[str], tuple[Any, ...]]:
@@ -208,6 +219,7 @@ def run_group_level(settings: Settings) -> int:
         return 0
     check_writable(settings.out_dir, "OUT_DIR")
     start_log_file(settings)
+    _clean(settings, ["group"])
     from ..group import run_group
 
     report = run_group(settings)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qsmprep.bids.temporary import write_temporary
 from qsmprep.cli.main import run
 
 CROP = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "romeo_crop"
@@ -114,8 +115,11 @@ def test_killed_and_run_again_gives_the_same(crop, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "sub-01.html").exists(), "it was killed in the middle"
+    half = write_temporary(tmp_path / "out" / "sub-01" / "anat" / "sub-01_Chimap.nii.gz", b"as if killed while writing")
+    half.rename(half.with_name(half.name.replace(f"-{os.getpid()}-", f"-{process.pid}-")))
     assert subprocess.run(command, check=False).returncode == 0
     assert maps(tmp_path / "out") == maps(base / "out")
+    assert not list((tmp_path / "out").rglob(".tmp*")), "what was half-written is gone"
     timings = pd.read_csv(tmp_path / "out" / "logs" / "timings.tsv", sep="\t")
     assert timings.loc[timings["stage"] == "recon.phase_offset", "seconds"].iloc[0] < 1, "what was done is reused"
 
