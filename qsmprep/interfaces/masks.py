@@ -100,9 +100,8 @@ class QsmMask(StageInterface):
 
         given = self.inputs
         magnitude = load(given.magnitude) if given.trust_magnitude else None
-        found = settle_masks(
-            load_mask(given.brain_mask), load(given.quality), magnitude, keep=given.keep, **given.params
-        )
+        brain, quality, size = load_mask(given.brain_mask), load(given.quality), voxel_size_of(given.quality)
+        found = settle_masks(brain, quality, size, magnitude, keep=given.keep, **given.params)
         self._save(runtime, "brain_mask", found.brain, given.quality)
         self._save(runtime, "qsm_mask", found.qsm, given.quality)
         self._results["record"] = {"MaskFallback": found.fallback, "MaskActions": list(found.actions)}

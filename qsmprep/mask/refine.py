@@ -87,49 +87,9 @@ def qsm_mask(brain: Mask, quality: NDArray[np.floating[Any]], *, quality_thresho
     return mask
 
 
-def quality_only_mask(quality: NDArray[np.floating[Any]], magnitude: NDArray[np.floating[Any]] | None = None) -> Mask:
-    """Object mask without a template: for partial brains, and for runs without a magnitude.
-
-    Phase quality tells tissue from air; the magnitude, where there is one, takes part. If all voxels lie in tissue, as
-    in a crop, Otsu's threshold would part tissue from tissue: it only counts where the two classes differ clearly.
-
-    Parameters
-    ----------
-    quality : (x, y, z) array
-        Phase quality, 0 (noise) to 1.
-    magnitude : (x, y, z) array, optional
-
-    Returns
-    -------
-    mask : (x, y, z) bool array, in one piece and without holes
-
-    Raises
-    ------
-    ValueError
-        If nothing can be told from noise.
-    """
-    good = quality > min(_class_border(quality, ratio=2.0), 0.5)
-    if magnitude is not None:
-        good &= magnitude > _class_border(magnitude, ratio=3.0)
-    mask = ndimage.binary_fill_holes(largest_part(_opened(good)))
-    mask = largest_part(np.asarray(mask) & ndimage.binary_dilation(good, FACES))
-    if not mask.any():
-        raise ValueError("no object can be told from noise in this phase: look at the phase and magnitude images")
-    return mask
-
-
 def _opened(mask: Mask) -> Mask:
     """Opening that takes the object to go on beyond the edges of the volume."""
     return np.asarray(ndimage.binary_opening(np.pad(mask, 1, mode="edge"), FACES)[1:-1, 1:-1, 1:-1])
-
-
-def _class_border(values: NDArray[np.floating[Any]], ratio: float) -> float:
-    """Otsu's threshold if the classes' means differ by `ratio`, else below every value."""
-    threshold = otsu(values)
-    high, low = values[values > threshold], values[values <= threshold]
-    if not high.size or not low.size or float(high.mean()) < ratio * float(low.mean()):
-        return -np.inf
-    return threshold
 
 
 def csf_mask(r2star: NDArray[np.floating[Any]], brain: Mask, prior: Mask) -> Mask:

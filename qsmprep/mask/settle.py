@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .refine import Mask, largest_part, qsm_mask, quality_only_mask
+from .object import quality_only_mask
+from .refine import Mask, largest_part, qsm_mask
 
 # a brain of whose voxels not half have a phase better than noise is none: the mask lies beside the head, or nowhere
 LEAST_USABLE, NOISE = 0.5, 0.3
@@ -35,6 +37,7 @@ class Settled:
 def settle_masks(
     brain: Mask | None,
     quality: NDArray[np.floating[Any]],
+    voxel_size: Sequence[float],
     magnitude: NDArray[np.floating[Any]] | None = None,
     *,
     keep: bool = False,
@@ -51,6 +54,7 @@ def settle_masks(
     brain : (x, y, z) bool array; None finds the mask from signal and phase quality alone
     quality : (x, y, z) array
         Phase quality, 0 (noise) to 1.
+    voxel_size : three edges [mm]
     magnitude : (x, y, z) array, optional
     keep : the mask was made by a person
     quality_threshold : least quality of a voxel at the rim; see `qsm_mask`
@@ -63,14 +67,14 @@ def settle_masks(
     actions: list[str] = []
     fallback = False
     if brain is None:
-        brain = quality_only_mask(quality, magnitude)
+        brain = quality_only_mask(quality, voxel_size, magnitude)
     elif not keep:
         usable = float((quality[brain] >= NOISE).mean()) if brain.any() else 0.0
         fallback = usable < LEAST_USABLE
         if fallback:
             why = f"only {usable:.0%} of it has a phase better than noise" if brain.any() else "it is empty"
             actions.append(f"brain mask given up ({why}): one from signal and phase quality is used in its place")
-            brain = quality_only_mask(quality, magnitude)
+            brain = quality_only_mask(quality, voxel_size, magnitude)
         else:
             brain = _repaired(brain, actions)
     qsm = qsm_mask(brain, quality, quality_threshold=quality_threshold)

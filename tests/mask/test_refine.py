@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qsmprep.mask.refine import csf_mask, largest_part, otsu, qsm_mask, quality_only_mask, reference_regions
+from qsmprep.mask.refine import csf_mask, largest_part, otsu, qsm_mask, reference_regions
 from qsmprep.space.priors import CSF, REGION, WHITE_MATTER
 
 
@@ -46,25 +46,6 @@ def test_spurs_at_the_rim_are_taken_off(brain):
     quality[shell] = 0.1
     quality[20, 20, 30:36] = 0.9  # one thin spur through the bad shell
     assert not qsm_mask(brain, quality)[20, 20, 34]
-
-
-def test_object_is_found_from_phase_quality_alone(brain):
-    rng = np.random.default_rng(1)
-    quality = np.where(brain, 0.85, 0.3) + rng.normal(0, 0.05, brain.shape)
-    mask = quality_only_mask(quality)
-    assert 2 * (mask & brain).sum() / (mask.sum() + brain.sum()) > 0.97
-
-
-def test_magnitude_tells_air_of_good_phase_from_tissue(brain):
-    quality = np.full(brain.shape, 0.9)
-    mask = quality_only_mask(quality, np.where(brain, 100.0, 3.0))
-    assert 2 * (mask & brain).sum() / (mask.sum() + brain.sum()) > 0.97
-
-
-def test_a_crop_full_of_tissue_is_kept_whole():
-    rng = np.random.default_rng(0)
-    quality, magnitude = rng.uniform(0.6, 0.95, (20, 20, 20)), rng.uniform(80, 120, (20, 20, 20))
-    assert quality_only_mask(quality, magnitude).all()
 
 
 def test_otsu_parts_two_classes():
