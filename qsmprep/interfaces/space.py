@@ -70,7 +70,7 @@ class TakeRegistration(StageInterface):
 class RigidInput(InputSpec):
     moving = File(exists=True, mandatory=True)
     fixed = File(exists=True, mandatory=True)
-    fixed_mask = File(exists=True, mandatory=True, desc="brain mask of `fixed`: where the agreement is taken")
+    fixed_mask = File(exists=True, mandatory=True, desc="brain mask of `fixed`: where the two are matched")
     seed = traits.Int(0, usedefault=True)
 
 
@@ -92,10 +92,11 @@ class RegisterRigid(StageInterface):
 
         given = self.inputs
         moving, fixed = Path(given.moving), Path(given.fixed)
-        found = rigid(moving, fixed, Path(runtime.cwd), seed=given.seed)
+        mask = Path(given.fixed_mask)
+        found = rigid(moving, fixed, Path(runtime.cwd), fixed_mask=mask, seed=given.seed)
         self._results["forward"] = [str(path) for path in found.forward]
         self._results["inverse"] = [str(path) for path in found.inverse]
-        agreement = coregistration_agreement(moving, fixed, Path(given.fixed_mask), found.forward)
+        agreement = coregistration_agreement(moving, fixed, mask, found.forward)
         write_json(self._out(runtime, "agreement", ".json"), agreement)
         return runtime
 

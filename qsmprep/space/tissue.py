@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import data
-from ._ants import bias_field, divided, load_ants, read, resampled
+from ._ants import bias_field, binary, divided, load_ants, read, resampled
 
 TISSUES = ("CSF", "GM", "WM")
 # brightness of the template's T1w where a voxel is half of both, and width of the change; white matter has 1
@@ -103,7 +103,9 @@ def _blurred(tissues: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _segmented(whole: Any, brain: NDArray[np.bool_], priors: Sequence[Any]) -> NDArray[np.float32]:
     """Probability of grey matter, in the box of the brain."""
-    flat = divided(whole, bias_field(resampled(whole, _WORKING_SIZE))).numpy()
+    low = resampled(whole, _WORKING_SIZE)
+    inside = binary(load_ants().resample_image_to_target(whole.new_image_like(brain.astype(np.float32)), low))
+    flat = divided(whole, bias_field(low, inside)).numpy()
     found = np.argwhere(brain)
     box = tuple(slice(max(a - 2, 0), b + 3) for a, b in zip(found.min(axis=0), found.max(axis=0), strict=True))
     likely = np.stack([prior.numpy()[box] for prior in priors])

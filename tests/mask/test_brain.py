@@ -5,12 +5,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine, voxel_sizes
 
 from qsmprep import data
 from qsmprep.mask.brain import extract_brain, quick_brain
 from qsmprep.space.quality import dice
 from qsmprep.space.registration import normalize, rigid
 from qsmprep.space.resample import apply
+from qsmprep.space.within import read_linear
 
 HEAD = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "xa30"
 T1W = HEAD / "sub-01" / "anat" / "sub-01_rec-norm_T1w.nii.gz"
@@ -31,7 +33,7 @@ def expected_mask():
 @pytest.fixture(scope="module")
 def gre_mask(tmp_path_factory):
     out = tmp_path_factory.mktemp("gre") / "mask.nii.gz"
-    info = extract_brain(GRE, out)
+    info = extract_brain(GRE, out, transforms_dir=out.parent / "start")
     return out, info
 
 
@@ -41,7 +43,7 @@ def t1w(tmp_path_factory):
     folder = tmp_path_factory.mktemp("t1w")
     mask = folder / "mask.nii.gz"
     extract_brain(T1W, mask, transforms_dir=folder / "start")
-    return mask, rigid(GRE, T1W, folder), normalize(T1W, mask, folder, start=folder / "start")
+    return mask, rigid(GRE, T1W, folder, fixed_mask=mask), normalize(T1W, mask, folder, start=folder / "start")
 
 
 def test_brain_of_a_magnitude_agrees_with_a_neural_network(gre_mask, expected_mask):
@@ -54,6 +56,36 @@ def test_brain_of_a_magnitude_agrees_with_a_neural_network(gre_mask, expected_ma
 def test_the_same_seed_gives_the_same_mask(gre_mask, tmp_path):
     extract_brain(GRE, tmp_path / "mask.nii.gz")
     assert np.array_equal(load(tmp_path / "mask.nii.gz"), load(gre_mask[0]))
+
+
+def test_gradient_echo_stays_where_the_scanner_saw_it(t1w):
+    """Both images are of one session, minutes apart: what moves the brain more than the person did is an error."""
+    move = read_linear(t1w[1].forward[0])
+    corners = np.array([[x, y, z] for x in (-60, 60) for y in (-90, 50) for z in (-10, 60)])
+    moved = np.linalg.norm(apply_affine(move, corners) - corners, axis=1)
+    assert moved.max() < 2.5
+
+
+def test_labels_through_the_gradient_echo_alone_lie_where_those_through_the_t1w_do(gre_mask, t1w, tmp_path):
+    """Voxels of 3.4 mm, a surface coil's shading, hardly any contrast: the head's warp at 4 mm, not refined."""
+    start = gre_mask[0].parent / "start"
+    _, coregistration, normalization = t1w
+    chains = {
+        "t1w": normalization.inverse,
+        "gre": [*coregistration.forward, start / "headWarp.nii.gz", start / "headAffine.mat"],
+    }
+    atlas = data.atlas("deepgrey").image
+    one, other = (
+        load(apply(atlas, T1W, chain, tmp_path / f"{name}.nii.gz", interpolation="label"))
+        for name, chain in chains.items()
+    )
+    size = voxel_sizes(nib.load(T1W).affine)
+    centres = (
+        [np.argwhere(labels == i).mean(axis=0) for i in np.intersect1d(one, other)[1:]] for labels in (one, other)
+    )
+    away = [np.linalg.norm(size * (a - b)) for a, b in zip(*centres, strict=True)]
+    assert len(away) >= 30
+    assert np.median(away) < 2 and max(away) < 4
 
 
 def test_brain_of_the_t1w_lands_on_the_magnitude(t1w, expected_mask, tmp_path):
