@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from acceptance import NUCLEI, OVERLAPS, atlas_agreement, compare
 from measure import measure
+from page import put
 
-START, END = "<!-- anatomy -->", "<!-- /anatomy -->"
-README = Path(__file__).with_name("README.md")
 WAYS = {
     "T1w and χ": [],
     "T1w alone": ["--no-multi-contrast"],
@@ -63,9 +62,7 @@ def main(arguments: list[str]) -> int:
     print(text)
     if given.check:
         return check(results, ceiling)
-    page = README.read_text()
-    before, after = page[: page.index(START) + len(START)], page[page.index(END) :]
-    README.write_text(f"{before}\n{text}\n{after}")
+    put("anatomy", text)
     return 0
 
 

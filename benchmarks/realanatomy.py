@@ -3,8 +3,8 @@
     python benchmarks/realanatomy.py [--data ../shared/data]
 
 Brain extraction and registration as the program makes them (without χ: the head has none), once through the T1w, once
-through the gradient echo's magnitude, and again with the same seed. Prints the overlaps as a table for README.md, and
-writes docs/figures/xa30_labels_*.webp.
+through the gradient echo's magnitude, and again with the same seed. Puts the overlaps into README.md, and writes
+docs/figures/xa30_labels_*.webp.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from acceptance import OVERLAPS
+from page import put
 
 from qsmprep import data
 from qsmprep.mask.brain import extract_brain
@@ -43,9 +44,11 @@ def main(arguments: list[str]) -> int:
         work = Path(folder)
         overlaps = compare(t1w, gre, given.data / "atlases", work, given.out)
     columns = list(OVERLAPS)
-    print("| what | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1))
+    lines = ["| what | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
     for what, dice in overlaps.items():
-        print(f"| {what} | " + " | ".join(f"{dice[n]:.3f}" if n in dice else "n/a" for n in columns) + " |")
+        lines.append(f"| {what} | " + " | ".join(f"{dice[n]:.3f}" if n in dice else "n/a" for n in columns) + " |")
+    print("\n".join(lines))
+    put("realanatomy", "\n".join(lines))
     return 0
 
 
@@ -53,7 +56,7 @@ def compare(t1w: Path, gre: Path, atlases: Path, work: Path, out: Path) -> dict[
     """Overlaps of the nuclei on the T1w's grid, by what was compared."""
     through_t1w = chain(t1w, work / "t1w")
     own = chain(gre, work / "gre")
-    to_t1w = rigid(gre, t1w, work / "rigid").forward
+    to_t1w = rigid(gre, t1w, work / "rigid", fixed_mask=work / "t1w" / "mask.nii.gz").forward
     atlas = data.atlas("deepgrey")
     packaged = on_grid(atlas.image, t1w, through_t1w, work / "packaged.nii.gz")
     through_gre = on_grid(atlas.image, t1w, [*to_t1w, *own], work / "gre_path.nii.gz")

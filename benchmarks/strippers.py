@@ -1,6 +1,6 @@
 """Brain masks by every way of `--skull-strip`: overlap with the truth, seconds and memory.
 
-    python benchmarks/strippers.py WORK_DIR [--heads 24] [--data ../shared/data]
+    python benchmarks/strippers.py [WORK_DIR] [--heads 24] [--data ../shared/data]
 
 Digital heads of 2 mm (those of anatomy.py, without its nuclei) and, where --data has it, a real head, for which there
 is no truth: its masks are compared with that of `ants`. A digital head's masks are made by `qsmprep ... --stop-after
@@ -22,6 +22,7 @@ import nibabel as nib
 import numpy as np
 from anatomy import heads
 from measure import measure
+from page import put
 
 from qsmprep.errors import QsmprepError
 from qsmprep.mask.brain import extract_brain
@@ -29,8 +30,6 @@ from qsmprep.mask.extract import check_program, extract_by_program
 from qsmprep.space.resample import apply
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "benchmarks" / "README.md"
-START, END = "<!-- strippers -->", "<!-- /strippers -->"
 WITHOUT_T1W = '{"t1w": {"acquisition": "none"}}'
 WAYS = {
     "ants, on the T1w": ("ants", True),
@@ -44,7 +43,7 @@ REAL = "real head"
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work_dir", type=Path)
+    parser.add_argument("work_dir", type=Path, nargs="?", default=ROOT / "benchmarks" / "strippers")
     parser.add_argument("--one", nargs=3, metavar=("METHOD", "IMAGE", "MASK"), help="make one mask of the real head")
     parser.add_argument("--heads", type=int, default=24)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
@@ -61,8 +60,7 @@ def main(arguments: list[str]) -> int:
         run_real(given.data / "xa30", ways, given.work_dir)
     text = table(given.work_dir)
     print(text)
-    page = README.read_text()
-    README.write_text(f"{page[: page.index(START) + len(START)]}\n{text}\n{page[page.index(END) :]}")
+    put("strippers", text)
     return 0
 
 

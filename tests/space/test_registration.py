@@ -52,7 +52,7 @@ def heads(tmp_path_factory):
 
 def test_rigid_finds_a_known_move_between_two_contrasts(heads):
     t1w, gre, truth, found, folder = heads
-    assert max(distances(t1w, gre, truth, found, folder)) < 1.5
+    assert max(distances(t1w, gre, truth, found, folder)) < 0.6
 
 
 def distances(t1w, gre, truth, found, folder):
@@ -83,7 +83,7 @@ def test_surface_coils_do_not_move_the_brain(heads):
     brain = folder / "brain.nii.gz"
     nib.save(nib.Nifti1Image(np.asanyarray(mask.dataobj)[::2, ::2, ::2].astype(np.uint8), nib.load(t1w).affine), brain)
     found = rigid(shaded, t1w, folder, fixed_mask=brain, prefix="shaded")
-    assert max(distances(t1w, shaded, truth, found, folder)) < 1.0
+    assert max(distances(t1w, shaded, truth, found, folder)) < 0.6
 
 
 def test_inverse_undoes_forward(heads):
