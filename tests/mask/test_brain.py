@@ -80,9 +80,8 @@ def test_labels_through_the_gradient_echo_alone_lie_where_those_through_the_t1w_
         for name, chain in chains.items()
     )
     size = voxel_sizes(nib.load(T1W).affine)
-    centres = (
-        [np.argwhere(labels == i).mean(axis=0) for i in np.intersect1d(one, other)[1:]] for labels in (one, other)
-    )
+    both = [index for index in np.intersect1d(one, other)[1:] if index % 100 != 20]  # the slab ends at the dentate
+    centres = ([np.argwhere(labels == index).mean(axis=0) for index in both] for labels in (one, other))
     away = [np.linalg.norm(size * (a - b)) for a, b in zip(*centres, strict=True)]
     assert len(away) >= 30
     assert np.median(away) < 2 and max(away) < 4
