@@ -135,14 +135,14 @@ def table(work_dir: Path) -> str:
         real = _result(work_dir, REAL, way)
         there = json.loads(real.read_text()) if real.exists() else {}
         if not runs and not there:
-            lines.append(f"| {way} | not installed | | | | | | | |")
+            lines.append(f"| {way} | no result | | | | | | | |")
             continue
-        overlap = [run["dice"] for run in runs] or [np.nan]
-        costs = [
-            f"{np.median([run[key] for run in runs] or [np.nan]):.{digits}f}"
-            for key, digits in (("seconds", 0), ("peak_gb", 1))
-        ]
-        cells = [way, str(len(runs)), f"{np.median(overlap):.3f} ({np.percentile(overlap, 5):.3f})", *costs]
+        cells = [way, str(len(runs)), "n/a", "n/a", "n/a"]
+        if runs:
+            overlap = [run["dice"] for run in runs]
+            cells[2] = f"{np.median(overlap):.3f} ({np.percentile(overlap, 5):.3f})"
+            cells[3] = f"{np.median([run['seconds'] for run in runs]):.0f}"
+            cells[4] = f"{np.median([run['peak_gb'] for run in runs]):.1f}"
         formats = {"dice": ".3f", "ml": ".0f", "seconds": ".0f", "peak_gb": ".1f"}
         cells += [format(there[key], spec) if there else "n/a" for key, spec in formats.items()]
         lines.append("| " + " | ".join(cells) + " |")
