@@ -82,7 +82,10 @@ def _match_brain(fixed: Any, moving: Any, mask: Any, start: Path, work: Path, *,
     flat = save(fixed, work / "flat_fixed.nii.gz"), save(moving, work / "flat_moving.nii.gz")
     where = save(mask, work / "flat_mask.nii.gz")
     coarse = start.rename(work / "whole_head.mat")
-    fine = match_rigid(*flat, str(coarse), work, seed=seed, mask=where)
+    try:
+        fine = match_rigid(*flat, str(coarse), work, seed=seed, mask=where)
+    except RuntimeError:  # ITK gives up where hardly any of the brain lies in the moving image
+        return coarse
     inside = mask.numpy() > 0.5
 
     def agreement(found: Path) -> float:

@@ -7,6 +7,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy import ndimage
 
 from qsmprep import data
+from qsmprep.space import registration
 from qsmprep.space.registration import rigid
 from qsmprep.space.resample import apply
 
@@ -93,3 +94,21 @@ def test_inverse_undoes_forward(heads):
     original = nib.load(gre).get_fdata()
     inside = back > 0
     assert np.corrcoef(back[inside], original[inside])[0, 1] > 0.97
+
+
+def test_a_brain_that_cannot_be_matched_keeps_the_match_of_the_heads(heads, monkeypatch):
+    """A slab that holds a corner of the brain only: ITK finds too few points in both, and gives up."""
+    t1w, gre, truth, _, folder = heads
+    whole_head = registration.match_rigid
+
+    def give_up(*arguments, mask=None, **options):
+        if mask is not None:
+            raise RuntimeError("ANTs failed: all samples map outside moving image buffer")
+        return whole_head(*arguments, **options)
+
+    monkeypatch.setattr(registration, "match_rigid", give_up)
+    mask = folder / "anywhere.nii.gz"
+    image = nib.load(t1w)
+    nib.save(nib.Nifti1Image((image.get_fdata() > 100).astype(np.uint8), image.affine), mask)
+    kept = rigid(gre, t1w, folder, fixed_mask=mask, prefix="kept")
+    assert max(distances(t1w, gre, truth, kept, folder)) < 0.6
