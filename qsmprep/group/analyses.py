@@ -76,7 +76,7 @@ def run_analyses(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, l
     models: Mapping[str, NormativeModel] = {}
     if sample.tables and design.asks("normative") and design.normative != "none":
         try:
-            norms = normative(sample, design, ledger)
+            norms = normative(tested, design, ledger)
             models = norms.models
             tables["normative"] = _with_measure(norms.table, sample)
         except (InputError, ValueError) as error:

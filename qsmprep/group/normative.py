@@ -46,6 +46,12 @@ def normative(sample: Sample, design: Design, ledger: Ledger) -> Norms:
         return Norms(pd.DataFrame(), {})
     if not design.age:
         raise InputError("there is no column of ages: name it with age in the model file.")
+    lost = [name for name in (design.age, design.sex) if name and name not in design.covariates]
+    if design.harmonize and lost:
+        ledger.note(
+            f"normative: harmonisation keeps only what is a covariate; where sites differ in {' and '.join(lost)}, its "
+            "share of χ went with them. Add it to covariates."
+        )
     people = sample.people.assign(**{design.age: visit_ages(sample, design)})
     path = Path(design.normative)
     if path.suffix == ".json":

@@ -32,7 +32,7 @@ def norm_figures(results: Results, measure: str, regions: Sequence[str]) -> Iter
     table = results.tables.get("normative")
     if table is None or not len(table):
         return
-    here = results.sample.at_baseline()
+    here = results.tested.at_baseline()
     model = results.models.get(measure)
     unit = f"{measure} [{here.units[measure]}]"
     for region in regions if model is not None else ():

@@ -63,6 +63,26 @@ def test_persons_are_judged_at_every_visit_and_norms_can_be_used_again(cohort):
     assert again["norm"].unique().tolist() == ["norms.json"]
 
 
+def test_norms_are_those_of_harmonised_numbers(cohort):
+    """Every other pair of persons comes from a scanner that adds 60 ppb."""
+    for path in cohort.out.glob("sub-*/ses-*/anat/*_desc-stats_dseg.tsv"):
+        if int(path.name[4:6]) % 4 < 2:
+            header, row = (line.split("\t") for line in path.read_text().splitlines())
+            row[3] = f"{float(row[3]) + 0.06:.6f}"
+            path.write_text("\t".join(header) + "\n" + "\t".join(row) + "\n")
+    table = pd.read_csv(cohort.bids / "participants.tsv", sep="\t")
+    table["scanner"] = ["AB"[i % 4 < 2] for i in range(40)]
+    table.to_csv(cohort.bids / "participants.tsv", sep="\t", index=False)
+    pooled = 'site = "scanner"\nharmonize = true\n'
+    alike, kept = norms_of(cohort).loc["chi_mean"], norms_of(cohort, f'{pooled}covariates = ["age", "sex"]\n')
+    notes = json.loads((cohort.out / "group" / "design.json").read_text())["notes"]
+    assert not any("keeps only what is a covariate" in note for note in notes)
+    assert (alike.loc[ILL, "z"] < 3).any() and (kept.loc["chi_mean"].loc[ILL, "z"] > 3).all()
+    norms_of(cohort, f'{pooled}covariates = ["sex"]\n')
+    notes = json.loads((cohort.out / "group" / "design.json").read_text())["notes"]
+    assert any("where sites differ in age, its share of χ went with them" in note for note in notes)
+
+
 def test_a_measure_that_a_file_of_norms_lacks_is_told_and_the_others_judged(cohort):
     norms_of(cohort)
     content = json.loads((cohort.out / "group" / "normative_models.json").read_text())
