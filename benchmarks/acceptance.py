@@ -150,7 +150,7 @@ def table(results: dict, ceiling: dict[str, float]) -> str:
 
 
 def _one(root: Path, pattern: str) -> Path:
-    found = [path for path in sorted(root.glob(f"sub-*/**/anat/{pattern}")) if "_space-" not in path.name]
+    found = [path for path in sorted(root.glob(f"**/anat/{pattern}")) if "_space-" not in path.name]
     if len(found) != 1:
         raise SystemExit(f"{root}: expected one {pattern}, found {len(found)}")
     return found[0]
