@@ -15,13 +15,13 @@ from qsmprep.errors import UsageError, check_choice, check_range
 from qsmprep.group.panels import Panel, read_panel
 from qsmprep.group.quantities import QUANTITIES
 from qsmprep.settings import Settings
+from qsmprep.stats.glm import ERRORS
 from qsmprep.tomlfile import load_toml
 
 CORRECTIONS = ("fdr_bh", "fdr_by", "holm", "bonferroni", "none")
 FAMILIES = ("contrast", "test", "all")
 HEMISPHERES = ("separate", "mean")
 OUTLIERS = ("flag", "exclude")
-ERRORS = ("hc3", "classical")
 SQUARES = (3, 2)
 SENSITIVITY = ("auto", "none", "brain", "csf", "wm")
 NORMS = ("location-scale", "quantile", "none")
@@ -48,7 +48,7 @@ class Design:
         model can answer ("AD - HC | apoe=e4", "interaction(group:apoe)"; see `qsmprep.stats.contrasts.contrast`) is
         for the models alone: all pairs are compared beside them
     formula : right side of the linear model, such as "group * apoe + age + sex"; "" for groups and covariates
-    errors : standard errors of linear models: "hc3", or "classical" for equal variances
+    errors : standard errors of linear models: "hc3", "hc4", or "classical" for equal variances
     squares : type of the sums of squares by which terms of the linear model are tested: 3, or 2
     covariates : columns that every adjusted model holds
     scores : columns to correlate with the regions

@@ -66,6 +66,7 @@ FURTHER = {
 }
 ERRORS = {
     "hc3": "heteroscedasticity-consistent (HC3; MacKinnon and White 1985, doi 10.1016/0304-4076(85)90158-7)",
+    "hc4": "heteroscedasticity-consistent (HC4; Cribari-Neto 2004, doi 10.1016/S0167-9473(02)00366-3)",
     "classical": "classical, for equal variances",
 }
 CORRECTIONS = {

@@ -41,11 +41,12 @@ class Fit:
 
     def covariance(self, k: int, errors: str) -> Array:
         """Covariance of the coefficients of the k-th of these regions (HC3: Long & Ervin 2000,
-        doi:10.1080/00031305.2000.10474549)."""
+        doi:10.1080/00031305.2000.10474549; HC4: Cribari-Neto 2004, doi:10.1016/S0167-9473(02)00366-3)."""
         e = self.residual[:, k]
         if errors == "classical":
             return np.asarray(self.inverse @ self.inverse.T * (e @ e / self.df))
-        weighted = self.inverse * np.where(self.alone, 0, e / np.where(self.alone, 1, 1 - self.leverage))
+        power = 1.0 if errors == "hc3" else np.minimum(4, self.leverage / self.leverage.mean()) / 2
+        weighted = self.inverse * np.where(self.alone, 0, e / np.where(self.alone, 1, 1 - self.leverage) ** power)
         return np.asarray(weighted @ weighted.T)
 
 

@@ -17,7 +17,7 @@ from .contrasts import Contrast, contrast, level_mean, term_contrast
 from .design import DesignMatrix
 
 Array = NDArray[np.float64]
-ERRORS = ("hc3", "classical")
+ERRORS = ("hc3", "hc4", "classical")
 
 
 def fit_glm(
@@ -43,7 +43,7 @@ def fit_glm(
         "III", "II" (each term beside all that do not contain it; Fox 2016, ISBN 978-1452205663), or "" for no tests of
         terms. Without interactions both are the same. The effect is partial η², from the classical F.
     errors
-        ``hc3``, or ``classical`` for equal variances.
+        ``hc3``, ``hc4``, or ``classical`` for equal variances.
     level
         Of the confidence intervals.
 
@@ -58,7 +58,7 @@ def fit_glm(
         If a contrast cannot be read.
     """
     if errors not in ERRORS or terms not in ("", "II", "III"):
-        raise ValueError(f"errors {errors!r} or terms {terms!r} unknown: expected hc3 or classical, II, III or none")
+        raise ValueError(f"errors {errors!r} or terms {terms!r} unknown: expected {', '.join(ERRORS)}, II, III or none")
     parsed = [contrast(text, design) for text in contrasts]
     asked = [one for one in parsed if one.kind != "term"]
     tests: list[tuple[Contrast, list[int]]] = [(one, []) for one in parsed if one.kind == "term"]
@@ -109,12 +109,12 @@ def _above(name: str, kind: str, design: DesignMatrix) -> list[int]:
 def _head(fit: Fit, k: int, one: Contrast, design: DesignMatrix, errors: str) -> dict[str, Any]:
     """What a row holds before anything is computed, with the note if nothing can be."""
     head: dict[str, Any] = {"contrast": one.name, "n": len(fit.residual)}
-    head["test"] = f"GLM {'F' if one.kind == 'term' else 't'}{' (HC3)' if errors == 'hc3' else ''}"
+    head["test"] = f"GLM {'F' if one.kind == 'term' else 't'}{'' if errors == 'classical' else f' ({errors.upper()})'}"
     if one.factor:
         head["n_groups"] = level_counts(fit, one.factor, design)
     note = fit.note or not_answered(fit, one, design) or ("constant" if _constant(fit, k) else "")
-    if not note and errors == "hc3" and np.abs(one.vector @ fit.inverse[:, fit.alone]).max(initial=0) > 1e-9:
-        note = "one person alone decides a coefficient, which HC3 errors cannot handle"
+    if not note and errors != "classical" and np.abs(one.vector @ fit.inverse[:, fit.alone]).max(initial=0) > 1e-9:
+        note = f"one person alone decides a coefficient, which {errors.upper()} errors cannot handle"
     return head | {"note": note}
 
 

@@ -34,7 +34,7 @@ def test_options_win_over_the_file_and_the_file_over_the_panel(dataset, model):
         ('maps = ["R2star"]', "maps: 'R2star' is not known. Known: chi, r2star. Did you mean 'r2star'"),
         ("maps = []", "maps is empty; name at least one: chi, r2star"),
         ("alpha = true", "alpha has to be a number; found True"),
-        ('errors = "HC3"', "errors: 'HC3' is not known. Known: hc3, classical"),
+        ('errors = "HC3"', "errors: 'HC3' is not known. Known: hc3, hc4, classical"),
         ("squares = 1", "squares is 1; expected 3 or 2"),
         ('squares = "III"', "squares has to be a whole number; found 'III'"),
         ("alpha = 2", "alpha is 2; it has to lie between"),

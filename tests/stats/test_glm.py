@@ -9,7 +9,7 @@ from statsmodels.stats.anova import anova_lm
 
 from qsmprep.stats.contrasts import contrast
 from qsmprep.stats.design import design_matrix
-from qsmprep.stats.glm import adjusted_means, fit_glm
+from qsmprep.stats.glm import ERRORS, adjusted_means, fit_glm
 
 
 @pytest.fixture
@@ -237,10 +237,28 @@ def test_people_who_occur_twice_are_matched_only_if_all_rows_are_in_order(people
         fit_glm(both.iloc[::-1], design, ["b - a"])
 
 
+def test_hc4_errors_are_those_of_the_formula(people, values):
+    """Cribari-Neto 2004: squared residuals over (1 - h) to the power of min(4, n h / p), person by person."""
+    design = design_matrix("group + age", people)
+    row = fit_glm(values[["caudate"]], design, ["AD - HC"], terms="", errors="hc4").iloc[0]
+    x = np.column_stack([np.ones(90), people.group == "MCI", people.group == "AD", people.age - people.age.mean()])
+    y = values["caudate"].to_numpy()
+    bread = np.linalg.inv(x.T @ x)
+    residual = y - x @ bread @ x.T @ y
+    meat = np.zeros((4, 4))
+    for one, e in zip(x, residual, strict=True):
+        h = one @ bread @ one
+        meat += np.outer(one, one) * e**2 / (1 - h) ** min(4, len(x) * h / 4)
+    assert row.test == "GLM t (HC4)"
+    assert np.isclose(row.estimate_se, np.sqrt((bread @ meat @ bread)[2, 2]), rtol=1e-10)
+    hc3 = fit_glm(values[["caudate"]], design, ["AD - HC"], terms="", errors="hc3").iloc[0]
+    assert not np.isclose(row.estimate_se, hc3.estimate_se, rtol=1e-3)
+
+
 def test_hc3_keeps_its_level_where_spread_goes_with_group():
     rng = np.random.default_rng(9)
     people = pd.DataFrame({"group": ["a"] * 15 + ["b"] * 45, "age": rng.normal(size=60)})
     values = pd.DataFrame(rng.normal(size=(60, 1500)) * np.where(people.group == "a", 3, 1)[:, None])
     design = design_matrix("group + age", people)
-    found = {e: (fit_glm(values, design, ["a - b"], terms="", errors=e).p < 0.05).mean() for e in ("hc3", "classical")}
-    assert 0.03 < found["hc3"] < 0.07 < found["classical"]
+    found = {e: (fit_glm(values, design, ["a - b"], terms="", errors=e).p < 0.05).mean() for e in ERRORS}
+    assert 0.03 < found["hc3"] < 0.07 < found["classical"] and 0.03 < found["hc4"] < 0.07
