@@ -31,6 +31,9 @@ def harmonised(sample: Sample, design: Design, ledger: Ledger) -> tuple[Sample, 
         reason = f"cannot be harmonised without {', '.join((design.site, *named))}"
         ledger.add(who, "not in this analysis", "harmonize", reason, session=session)
     rows = sample.people[known]
+    if design.groups:  # the reference first, so that the coefficient is that of the others
+        levels = dict.fromkeys([*sample.groups, *sorted(rows[design.groups].unique())])
+        rows = rows.assign(**{design.groups: pd.Categorical(rows[design.groups], list(levels))})
     learn = rows[sample.baseline[known].to_numpy()]
     tables, effects = {}, []
     for measure, table in sample.tables.items():

@@ -43,6 +43,13 @@ def table(regions: Sequence[str], **columns: Any) -> pd.DataFrame:
     return frame([{"region": region} | {n: v[i] for n, v in wide.items()} for i, region in enumerate(regions)])
 
 
+def levels_of(column: pd.Series[Any]) -> tuple[str, ...]:
+    """Names of a factor's levels that occur: in the order of its categories, or sorted."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return tuple(str(level) for level in column.cat.remove_unused_categories().cat.categories)
+    return tuple(sorted(map(str, column.dropna().unique())))
+
+
 def aligned(values: pd.DataFrame, other: Rows) -> Rows:
     """`other` in the order of the rows of `values`, missing where it has no such row.
 

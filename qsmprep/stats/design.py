@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ._frames import levels_of
+
 Array = NDArray[np.float64]
 
 
@@ -95,7 +97,7 @@ def design_matrix(formula: str, people: pd.DataFrame, factors: Sequence[str] = (
         if used.empty:
             raise ValueError(f"formula {formula!r}: no row has values for all of {', '.join(named)}")
         columns = [str(name) for name in used]
-        known = {n: _levels(used[n]) for n in columns if _is_factor(n, used[n], right, factors)}
+        known = {n: levels_of(used[n]) for n in columns if _is_factor(n, used[n], right, factors)}
         used = used.assign(**{n: pd.Categorical(used[n].astype(str), levels) for n, levels in known.items()})
         parsed = Formula(_sum_coded(right, known))
         centres = _centres(parsed, used, known)
@@ -122,12 +124,6 @@ def _has_columns(formula: str, named: Sequence[str], people: pd.DataFrame) -> No
 def _is_factor(name: str, column: pd.Series[Any], formula: str, factors: Sequence[str]) -> bool:
     called = re.search(rf"\bC\(\s*`?{re.escape(name)}`?\s*[,)]", formula) is not None
     return called or name in factors or pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column)
-
-
-def _levels(column: pd.Series[Any]) -> tuple[str, ...]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return tuple(str(level) for level in column.cat.remove_unused_categories().cat.categories)
-    return tuple(str(level) for level in np.unique(column.to_numpy()))
 
 
 def _sum_coded(formula: str, factors: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from qsmprep.errors import InputError
+from qsmprep.stats._frames import levels_of
 
 Array = npt.NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class Encoder:
             return cls((), {})
         numeric = [str(c) for c in covariates if pd.api.types.is_numeric_dtype(covariates[c])]
         rest = [str(c) for c in covariates if c not in numeric]
-        return cls(tuple(numeric), {c: tuple(sorted(map(str, covariates[c].dropna().unique()))) for c in rest})
+        return cls(tuple(numeric), {c: levels_of(covariates[c]) for c in rest})
 
     @property
     def names(self) -> list[str]:

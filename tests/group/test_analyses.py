@@ -385,7 +385,7 @@ def test_sites_are_harmonised_and_what_changed_is_shown(dataset, rng, tmp_path):
     found = table(dataset, "harmonization").set_index("test")
     p, estimate = found["p"], found["estimate"]
     assert (p["site mean, before"] < 1e-6).all() and (p["site mean, after"] > 0.2).all()
-    assert found.loc["covariate, before", "contrast"].unique().tolist() == ["group: HC - AD"]
+    assert found.loc["covariate, before", "contrast"].unique().tolist() == ["group: AD - HC"]
     np.testing.assert_allclose(estimate["covariate, after"], estimate["covariate, before"], atol=1.5)
     figures = {path.name.split("_", 1)[1] for path in (dataset.out / "group" / "figures").glob("result-*.svg")}
     ends = "before-and-after-combat-chi-median.svg"
