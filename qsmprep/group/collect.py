@@ -144,15 +144,6 @@ def group_column(wide: pd.DataFrame) -> str:
     return next((column for column in ("group", "diagnosis", "dx", "cohort") if column in wide), "")
 
 
-def groups_of(wide: pd.DataFrame) -> dict[str, str]:
-    """participant_id -> group, of those that have one."""
-    column = group_column(wide)
-    if not column:
-        return {}
-    pairs = wide[["participant_id", column]].dropna().drop_duplicates("participant_id").to_numpy().tolist()
-    return {str(who): f"{name:g}" if isinstance(name, float) else str(name) for who, name in pairs}
-
-
 def _entity_columns(runs: Iterable[GroupRun]) -> list[str]:
     """participant_id, session, what else occurs in the order of BIDS, run."""
     present = {key for run in runs for key in run.entities} - {"subject", "session", "run"}

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qsmprep.group.collect import GroupRun, group_column, groups_of
+from qsmprep.group.collect import GroupRun
 from qsmprep.group.maps import GroupMap
 from qsmprep.group.plots import COLORS, Point, Summary, region_svg, summarise
 from qsmprep.group.quantities import Quantity
+from qsmprep.group.sample import Groups
 from qsmprep.report.page import data_uri, write_page
 from qsmprep.report.records import read_json
 from qsmprep.settings import Settings
@@ -30,6 +31,7 @@ def build_group_report(
     runs: Sequence[GroupRun],
     wide: pd.DataFrame,
     has_participants: bool,
+    groups: Groups,
     means: Sequence[tuple[str, GroupMap]],
     settings: Settings,
     results: Mapping[str, Any],
@@ -46,20 +48,19 @@ def build_group_report(
     results : as `results_view` gives it; empty where nothing was analysed
     study : as `study_view` gives it; empty without a study template
     """
-    groups_by_person = groups_of(wide)
     people = dict.fromkeys(run.participant_id for run in runs)
-    names = sorted(set(groups_by_person.values())) or [EVERYBODY]
-    fallback = UNKNOWN if groups_by_person else EVERYBODY
-    if any(person not in groups_by_person for person in people) and fallback not in names:
+    fallback = UNKNOWN if groups.members else EVERYBODY
+    group_of = {person: groups.members.get(person, fallback) for person in people}
+    names = list(dict.fromkeys([*groups.names, *sorted(groups.members.values())])) or [EVERYBODY]
+    if fallback in group_of.values() and fallback not in names:
         names.append(fallback)
-    group_of = {person: groups_by_person.get(person, fallback) for person in people}
     values = {
         "title": "Group report",
         "dataset": read_json(settings.out_dir / "dataset_description.json").get("Name") or settings.out_dir.name,
         "n_participants": len(people),
         "n_runs": len(runs),
         "verdicts": sorted(Counter(run.verdict for run in runs).items()),
-        "facts": _facts(runs, wide, has_participants, group_of, names),
+        "facts": _facts(runs, has_participants, groups.column, group_of, names),
         "flagged": [
             {"name": run.name, "page": f"{run.participant_id}.html", "verdict": run.verdict, "reasons": _reasons(run)}
             for run in runs
@@ -86,14 +87,13 @@ def _reasons(run: GroupRun) -> list[str]:
 
 def _facts(
     runs: Sequence[GroupRun],
-    wide: pd.DataFrame,
     has_participants: bool,
+    column: str,
     group_of: Mapping[str, str],
     names: Sequence[str],
 ) -> list[str]:
     """What a reader has to know about the sample, one sentence each."""
     lines = []
-    column = group_column(wide)
     if not has_participants:
         lines.append("The input dataset has no participants.tsv: persons are shown together, without groups.")
     elif not column:
@@ -101,7 +101,7 @@ def _facts(
     else:
         counts = Counter(group_of.values())
         shown = ", ".join(f"{name} {counts[name]}" for name in names)
-        lines.append(f"Groups by the column '{column}' of participants.tsv: {shown}.")
+        lines.append(f"Groups by the column '{column}': {shown}.")
     several = [person for person, n in Counter(run.participant_id for run in runs).items() if n > 1]
     if several:
         plural = f"{len(several)} participants have" if len(several) > 1 else "One participant has"

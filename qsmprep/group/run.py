@@ -18,6 +18,7 @@ from qsmprep.group.design import design_facts, read_design
 from qsmprep.group.people import EXCLUSION_COLUMNS, People, read_people
 from qsmprep.group.quantities import CHI, QUANTITIES, Quantity
 from qsmprep.group.results import results_view
+from qsmprep.group.sample import Groups, groups_of, left_out
 from qsmprep.group.scanners import unmodelled, with_scanners
 from qsmprep.group.spaces import Space, standard_space
 from qsmprep.group.voxeltext import voxel_text
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger("qsmprep")
-MAX_GROUPS = 6  # of participants.tsv's column `group` that get a mean map of their own
+MAX_GROUPS = 6  # that get a mean map of their own
 
 
 def run_group(settings: Settings) -> Path:
@@ -53,8 +54,8 @@ def run_group(settings: Settings) -> Path:
         raise NothingToDoError(_nothing(settings, len(runs)))
     people = with_scanners(read_people(settings.bids_dir, runs, settings.participant_label), runs)
     long, wide = _write_tables(runs, people, folder)
-    failed = {run.name for run in runs if run.verdict == "FAIL"}
-    usable = [source for source in sources if source.run not in failed]
+    unused, groups = left_out(runs, design), groups_of(wide, design)
+    usable = [source for source in sources if source.run not in unused]
     shown: dict[str, Any] = {}
     space, study = standard_space(settings), None
     if design.study_template:
@@ -85,16 +86,17 @@ def run_group(settings: Settings) -> Path:
     for note in people.ledger.notes:
         logger.warning("%s", note)
 
-    means = _all_means(usable, space, wide, folder, settings)
+    means = _all_means(usable, space, groups, folder, settings)
     own: dict[str, Any] = {}
     if study is not None:
         from qsmprep.group.studyviews import study_view
 
-        own = study_view(study, means, _all_means(tested, study.space, wide, folder, settings), space, folder, settings)
+        there = _all_means(tested, study.space, groups, folder, settings)
+        own = study_view(study, means, there, space, folder, settings)
 
     from qsmprep.group.report import build_group_report
 
-    return build_group_report(folder, runs, wide, people.has_participants, means, settings, shown, own)
+    return build_group_report(folder, runs, wide, people.has_participants, groups, means, settings, shown, own)
 
 
 def _write_tables(runs: Sequence[GroupRun], people: People, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -128,16 +130,17 @@ def template_maps(runs: Sequence[GroupRun], space: str) -> list[maps.Source]:
 
 
 def _all_means(
-    usable: Sequence[maps.Source], space: Space, wide: pd.DataFrame, folder: Path, settings: Settings
+    usable: Sequence[maps.Source], space: Space, groups: Groups, folder: Path, settings: Settings
 ) -> list[tuple[str, maps.GroupMap]]:
-    return [m for quantity in QUANTITIES.values() for m in _write_maps(quantity, usable, space, wide, folder, settings)]
+    parts = (_write_maps(quantity, usable, space, groups, folder, settings) for quantity in QUANTITIES.values())
+    return list(itertools.chain.from_iterable(parts))
 
 
 def _write_maps(
     quantity: Quantity,
     usable: Sequence[maps.Source],
     space: Space,
-    wide: pd.DataFrame,
+    groups: Groups,
     folder: Path,
     settings: Settings,
 ) -> list[tuple[str, maps.GroupMap]]:
@@ -146,10 +149,9 @@ def _write_maps(
     if not sources:
         return []
     parts: dict[str, list[maps.Source]] = {"": sources}
-    groups = collect.groups_of(wide)
-    names = sorted(set(groups.values()))
-    if 1 < len(names) <= MAX_GROUPS:
-        parts |= {name: [source for source in sources if groups.get(source.participant) == name] for name in names}
+    if 1 < len(groups.names) <= MAX_GROUPS:
+        for name in groups.names:
+            parts[name] = [source for source in sources if groups.members.get(source.participant) == name]
     means = []
     for name, members in parts.items():
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PPB = 1000.0
+FAILED = "the verdict on its quality is FAIL"
 # statistics of χ that move with its reference
 _LOCATION = ("mean", "median", "trimmed_mean", "pv_mean", "p1", "p5", "p95", "p99", "high_mean")
 _TO_NORMAL = 1.4826  # median absolute deviation to standard deviation of a normal distribution
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Column of the participants' table ("" without groups), participant -> group, and names in order."""
+
+    column: str
+    members: Mapping[str, str]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ def make_sample(wide: pd.DataFrame, runs: Sequence[GroupRun], design: Design, le
     """
     design = settle_columns(design, wide, ledger)
     table = wide.set_axis([run.name for run in runs], axis=0)
-    keep = _keep_runs(table, design, ledger)
+    keep = _keep_runs(table, runs, design, ledger)
     regions = choose_regions([str(c) for c in table.columns], design, ledger)
     values: dict[str, pd.DataFrame] = {}
     units: dict[str, str] = {}
@@ -150,27 +160,28 @@ def _time_column(wide: pd.DataFrame) -> str:
     return ""
 
 
-def _keep_runs(table: pd.DataFrame, design: Design, ledger: Ledger) -> list[str]:
-    """Names of the runs that count; the others are in the ledger."""
+def left_out(runs: Sequence[GroupRun], design: Design) -> dict[str, str]:
+    """Run -> why it is in no analysis and no map."""
     unwanted = {name.removeprefix("sub-") for name in design.exclude}
+    reasons = {run.name: FAILED for run in runs if run.verdict == "FAIL" and design.exclude_fail}
+    for run in runs:
+        if unwanted & {run.participant_id.removeprefix("sub-"), run.name.removeprefix("sub-")}:
+            reasons[run.name] = f"named under exclude in {design.source}"
+    return reasons
+
+
+def _keep_runs(table: pd.DataFrame, runs: Sequence[GroupRun], design: Design, ledger: Ledger) -> list[str]:
+    """Names of the runs that count; the others are in the ledger."""
     known = set(table.index) | set(table["participant_id"])
     for name in design.exclude:
         if name not in known and f"sub-{name}" not in known:
             ledger.note(f"{design.source}: exclude: there is no participant or run {name!r}.")
-    keep = []
-    for name, who, session, verdict in zip(
-        table.index, table["participant_id"], table["session"], table["qc_verdict"], strict=True
-    ):
-        reason = ""
-        if verdict == "FAIL" and design.exclude_fail:
-            reason = "the verdict on its quality is FAIL"
-        if who.removeprefix("sub-") in unwanted or str(name).removeprefix("sub-") in unwanted:
-            reason = f"named under exclude in {design.source}"
-        if reason:
-            ledger.add(who, "excluded", "quality" if "FAIL" in reason else "design", reason, session=session, run=name)
-        else:
-            keep.append(str(name))
-    return keep
+    reasons = left_out(runs, design)
+    for name, who, session in zip(table.index, table["participant_id"], table["session"], strict=True):
+        if name in reasons:
+            kind = "quality" if reasons[name] == FAILED else "design"
+            ledger.add(who, "excluded", kind, reasons[name], session=session, run=name)
+    return [str(name) for name in table.index if name not in reasons]
 
 
 def _without_unrefined(found: pd.DataFrame, table: pd.DataFrame, statistic: str, ledger: Ledger) -> pd.DataFrame:
@@ -286,13 +297,30 @@ def _groups(people: pd.DataFrame, design: Design, ledger: Ledger) -> tuple[str, 
     for name in design.order:
         if name not in found:
             ledger.note(f"{design.source}: there is nobody in group {name!r} of column {design.groups}.")
-    groups = [name for name in design.order if name in found] or found
+    groups = group_order(found, design)
     for who, session in people.index[people[design.groups].isna()]:
         ledger.add(who, "not in this analysis", f"groups ({design.groups})", "has no group", session=session)
     for who, session in people.index[people[design.groups].notna() & ~people[design.groups].isin(groups)]:
         ledger.add(who, "not in this analysis", "groups", "the group is not in order", session=session)
+    return groups
+
+
+def group_order(found: Iterable[str], design: Design) -> tuple[str, ...]:
+    """Groups in the order of tables and plots: those of `order`, else all, the reference first."""
+    there = sorted(set(found))
+    groups = [name for name in design.order if name in there] or there
     first = design.reference if design.reference in groups else default_reference(groups)
     return tuple(groups if design.order else sorted(groups, key=lambda group: group != first))
+
+
+def groups_of(wide: pd.DataFrame, design: Design) -> Groups:
+    """The groups of the design, or of the participants' table where it names none."""
+    column = settle_columns(design, wide, Ledger()).groups
+    if not column:
+        return Groups("", {}, ())
+    pairs = wide[["participant_id", column]].dropna().drop_duplicates("participant_id").to_numpy().tolist()
+    members = {str(who): f"{name:g}" if isinstance(name, float) else str(name) for who, name in pairs}
+    return Groups(column, members, group_order(members.values(), design))
 
 
 def _baseline(people: pd.DataFrame, design: Design, ledger: Ledger) -> pd.Series:

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from qsmprep.errors import InputError
-from qsmprep.group.collect import find_runs, groups_of, long_table, wide_table
+from qsmprep.group.collect import find_runs, long_table, wide_table
+from qsmprep.group.design import Design
 from qsmprep.group.people import read_people
+from qsmprep.group.sample import groups_of
 
 
 def test_long_table_has_a_row_for_every_number_of_every_run(dataset):
@@ -66,7 +68,7 @@ def test_participants_columns_join_and_a_taken_name_is_kept_apart(dataset):
     wide = wide_table(runs, long_table(runs), read_people(dataset.bids, runs).columns).set_index("participant_id")
     assert wide.loc["sub-01", "age"] == 70 and np.isnan(wide.loc["sub-02", "age"])
     assert wide.loc["sub-01", "participants.session"] == "x" and wide.loc["sub-01", "session"] == "n/a"
-    assert groups_of(wide.reset_index()) == {"sub-01": "patient", "sub-02": "control"}
+    assert groups_of(wide.reset_index(), Design()).members == {"sub-01": "patient", "sub-02": "control"}
 
 
 def test_person_absent_from_participants_has_no_group_and_still_a_row(dataset):
@@ -76,7 +78,7 @@ def test_person_absent_from_participants_has_no_group_and_still_a_row(dataset):
     runs = find_runs(dataset.out)
     wide = wide_table(runs, long_table(runs), read_people(dataset.bids, runs).columns)
     assert wide["participant_id"].tolist() == ["sub-01", "sub-09"]
-    assert groups_of(wide) == {"sub-01": "patient"}
+    assert groups_of(wide, Design()).members == {"sub-01": "patient"}
 
 
 def test_participant_and_session_filters_are_honoured(dataset):

@@ -69,6 +69,20 @@ def test_groups_of_participants_get_colours_counts_and_their_own_mean(dataset):
     np.testing.assert_allclose(np.asarray(image.dataobj)[brain], 0.015, rtol=1e-5)
 
 
+def test_mean_maps_and_colours_follow_the_design(dataset, tmp_path):
+    brain = fill(dataset)
+    dataset.participants("participant_id\tdx\tgroup\nsub-01\tHC\ta\nsub-02\tPD\tb\nsub-03\tPD\ta\nsub-04\tMSA\tb\n")
+    model = tmp_path / "design.toml"
+    model.write_text('groups = "dx"\norder = ["PD", "HC"]\nexclude = ["sub-02"]\n')
+    page = run_group(dataset.settings(model=model)).read_text()
+    assert "Groups by the column &#39;dx&#39;: PD 2, HC 1, MSA 1." in page
+    group = dataset.out / "group"
+    assert {path.name.split("_")[0] for path in group.glob("group-*.nii.gz")} == {"group-HC", "group-PD"}
+    for name, expected in (("group-PD_", 0.03), ("group-HC_", 0.01), ("", 0.02)):
+        image = nib.load(group / f"{name}space-{SPACE}_desc-mean_Chimap.nii.gz")
+        np.testing.assert_allclose(np.asarray(image.dataobj)[brain], expected, rtol=1e-5, err_msg=name)
+
+
 def test_page_without_participants_file_works_and_says_so(dataset):
     fill(dataset, persons=2)
     assert "no participants.tsv" in run_group(dataset.settings()).read_text()
