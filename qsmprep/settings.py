@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 import types
 import typing
@@ -111,6 +112,7 @@ class Settings(Tables):
     formula: str = ""
     panel: str = ""
     study_template: bool = False
+    analysis_name: str = ""
 
     def __post_init__(self) -> None:
         check_choice("analysis level", self.analysis_level, ANALYSIS_LEVELS)
@@ -135,6 +137,10 @@ class Settings(Tables):
         check_range("--erode-labels", self.erode_labels, 0, 20)
         if self.panel:
             check_choice("--panel", self.panel, panel_names())
+        if re.search(r"[^A-Za-z0-9_-]", self.analysis_name):
+            raise UsageError(
+                f"--analysis-name {self.analysis_name!r} becomes a part of a folder's name: use letters, digits, - and _."
+            )
         if self.longitudinal and not self.normalization:
             raise UsageError(
                 "--longitudinal registers all sessions of a participant to one template, and nothing is registered "
@@ -189,6 +195,11 @@ class Settings(Tables):
                 f"{given[0]} changes the numbers per region, and there are no regions with --no-normalization but "
                 f"drawn ones (--manual-regions, --atlas-space native). Leave {given[0]} out."
             )
+
+    @property
+    def group_dir(self) -> Path:
+        """Where the group level writes: `group/`, or `group-NAME/` of an analysis that has a name."""
+        return self.out_dir / (f"group-{self.analysis_name}" if self.analysis_name else "group")
 
     @property
     def reference_region(self) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BIDS_VERSION = "1.10.0"
 # bare names: the validator still reports the folder itself for "figures/"
-BIDSIGNORE = ("*.html", "logs", "figures", "*_xfm.*", "*_swi.*", "*_minIP.*", "*_iqms.json", "group")
+BIDSIGNORE = ("*.html", "logs", "figures", "*_xfm.*", "*_swi.*", "*_minIP.*", "*_iqms.json", "group", "group-*")
 DESCRIPTIONS = {
     "desc-brain": "Brain mask",
     "desc-qsm": "Where the susceptibility map is valid: brain, reliable phase, eroded by background removal",
@@ -51,7 +51,7 @@ from the dataset in `{bids_dir}`. Research use only, not for diagnosis.
 - `*_seg-<atlas>_desc-texture_dseg.tsv`: texture of the susceptibility per region.
 - `sub-*/[ses-*/]fmap/`: total and local field [Hz].
 - `*_space-<template>_res-<n>_*`: the same in template space; `*_xfm.*`: the transforms.
-- `group/`: tables and maps over participants.
+- `group/`, `group-<name>/`: tables and maps over participants.
 - `logs/`: settings (`settings.toml` repeats the run with `--config`), plan, failures, citations.
 """
 

@@ -219,10 +219,10 @@ def run_group_level(settings: Settings) -> int:
         return 0
     check_writable(settings.out_dir, "OUT_DIR")
     start_log_file(settings)
-    _clean(settings, ["group"])
+    _clean(settings, [settings.group_dir.name])
     from ..group import run_group
 
     report = run_group(settings)
-    atomic_write_text(settings.out_dir / "logs" / "settings_group.toml", settings.to_toml())
+    atomic_write_text(settings.out_dir / "logs" / f"settings_{settings.group_dir.name}.toml", settings.to_toml())
     console().print(f"Group report: {report}")
     return 0

@@ -347,6 +347,13 @@ def _group() -> list[GroupedOption]:
             "Make a template of the participants themselves, for mean maps and voxel-wise tests in its space; minutes "
             "for each participant.",
         ),
+        _option(
+            GROUP,
+            "--analysis-name",
+            metavar="NAME",
+            help="Write to OUT_DIR/group-NAME, so that several designs stay side by side.",
+            show_default="none: OUT_DIR/group",
+        ),
     ]
 
 

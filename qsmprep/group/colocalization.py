@@ -79,7 +79,7 @@ def run_colocalization(
     import pandas as pd
 
     columns = {name: {"Description": text} for name, text in COLUMNS.items()}
-    path = settings.out_dir / "group" / "colocalization.tsv"
+    path = settings.group_dir / "colocalization.tsv"
     return [*written, write_table(path, pd.DataFrame(table, columns=list(COLUMNS)), columns)]
 
 
@@ -205,5 +205,5 @@ def _between_voxels(
             Model=formula_of(sample, design) or "1", Permutations=len(drawn), Seed=SEED,
         )  # fmt: skip
         name = f"colocalization_space-{settings.template}_desc-{desc}_Chimap.nii.gz"
-        written.append(write_image(settings.out_dir / "group" / name, volume, stack.affine, meta))
+        written.append(write_image(settings.group_dir / name, volume, stack.affine, meta))
     return written

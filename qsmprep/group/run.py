@@ -20,7 +20,7 @@ from qsmprep.group.quantities import CHI, QUANTITIES, Quantity
 from qsmprep.group.results import results_view
 from qsmprep.group.sample import Groups, groups_of, left_out
 from qsmprep.group.scanners import unmodelled, with_scanners
-from qsmprep.group.spaces import Space, standard_space
+from qsmprep.group.spaces import STUDY, Space, standard_space
 from qsmprep.group.voxeltext import voxel_text
 from qsmprep.group.voxelviews import voxel_view
 from qsmprep.group.voxelwise import baseline_maps, run_voxelwise
@@ -46,7 +46,7 @@ def run_group(settings: Settings) -> Path:
     UsageError
         If the design cannot be read.
     """
-    folder = settings.out_dir / "group"
+    folder = settings.group_dir
     design, panel = read_design(settings)
     runs = collect.find_runs(settings.out_dir, settings.participant_label, settings.session_label)
     sources = template_maps(runs, settings.template)
@@ -94,9 +94,27 @@ def run_group(settings: Settings) -> Path:
         there = _all_means(tested, study.space, groups, folder, settings)
         own = study_view(study, means, there, space, folder, settings)
 
+    _remove_former(folder, study is not None)
+
     from qsmprep.group.report import build_group_report
 
     return build_group_report(folder, runs, wide, people.has_participants, groups, means, settings, shown, own)
+
+
+def _remove_former(folder: Path, with_study: bool) -> None:
+    """Remove maps and tables of an earlier call that this one has not made anew: the folder is that of one design.
+
+    What is older than the table that every call writes first is of an earlier call.
+    """
+    began = (folder / "regions.tsv").stat().st_mtime_ns
+    patterns = ["group-*_space-*", "contrast-*_space-*", "clusters.*", "colocalization*"]
+    if not with_study:
+        patterns += [f"*space-{STUDY}_*", "study_template.json", f"{STUDY}/sub-*"]
+    former = {path for pattern in patterns for path in folder.glob(pattern) if path.stat().st_mtime_ns < began}
+    for path in former:
+        path.unlink()
+    if former:
+        logger.info("%s: %d files of an earlier call with another design removed", folder, len(former))
 
 
 def _write_tables(runs: Sequence[GroupRun], people: People, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

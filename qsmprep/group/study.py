@@ -81,7 +81,7 @@ def make_study_space(sources: Sequence[Source], settings: Settings, ledger: Ledg
     members = prepare(usable, contrasts, work / "people")
     weights = [WEIGHT] * len(contrasts)
     own = [source for source in sources if source.participant in people]
-    reference = bids_uri(settings.out_dir / "group" / f"space-{STUDY}_desc-template_{CHI.suffix}.nii.gz", settings)
+    reference = bids_uri(settings.group_dir / f"space-{STUDY}_desc-template_{CHI.suffix}.nii.gz", settings)
     about = {"spatial_reference": reference, "StudyTemplate": key}
     try:
         found = build_study(members, weights, work, workers=workers, seed=settings.random_seed, progress=_tell)
@@ -127,7 +127,7 @@ def _write_templates(
             **about,
             **facts,
         )
-        out = settings.out_dir / "group" / f"space-{STUDY}_desc-template_{suffix}.nii.gz"
+        out = settings.group_dir / f"space-{STUDY}_desc-template_{suffix}.nii.gz"
         write_image(out, np.asarray(image.dataobj, np.float32), image.affine, meta)
     return facts
 
@@ -148,7 +148,7 @@ def _write_atlases(
         refined = refine_nuclei(found.templates[0], [], work, seed=settings.random_seed)
         for name, labels in standard_space(settings).atlases.items():
             moved: Any = nib.load(apply(labels, grid, refined.from_template, work / "moved.nii", interpolation="label"))
-            atlases[name] = settings.out_dir / "group" / f"space-{STUDY}_seg-{name}_dseg.nii.gz"
+            atlases[name] = settings.group_dir / f"space-{STUDY}_seg-{name}_dseg.nii.gz"
             text = f"Labels of {name} in the space of the study template"
             meta = sidecar(settings, description=text, NucleiShiftMM=refined.shift_mm, **about)
             write_image(atlases[name], np.asarray(moved.dataobj).astype(np.int16), moved.affine, meta)

@@ -46,7 +46,7 @@ def carry(
         `StudyTemplate` is not made again
     workers : processes side by side
     """
-    folder = settings.out_dir / "group" / STUDY
+    folder = settings.group_dir / STUDY
     folder.mkdir(parents=True, exist_ok=True)
     ways = dict(zip(found.names, zip(found.forward, found.inverse, strict=True), strict=True))
     jobs = [_job(source, ways[source.participant][0], grid, folder, about, settings) for source in sources]

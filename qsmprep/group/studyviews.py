@@ -41,7 +41,7 @@ def study_view(
     text = (
         f"{people} participants were registered to their own mean ({' and '.join(study.contrasts)}) in "
         f"{facts['Rounds']} rounds, in each of which its shape was set to the mean of all. Maps, warps and atlases in "
-        "its space are in group/ (space-study_*) and group/study/."
+        "its space are beside this page (space-study_*) and in study/."
     )
     numbers = [
         (f"SD of χ in the deep nuclei over participants in {space.name} [ppb]", facts["ChiSDStandardPPB"]),

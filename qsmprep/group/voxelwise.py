@@ -91,7 +91,7 @@ def run_voxelwise(
     if tables:
         import pandas as pd
 
-        path = settings.out_dir / "group" / "clusters.tsv"
+        path = settings.group_dir / "clusters.tsv"
         columns = {name: {"Description": text} for name, text in COLUMNS.items()}
         written.append(write_table(path, pd.concat(tables, ignore_index=True)[list(COLUMNS)], columns))
     return written
@@ -223,4 +223,4 @@ def _write(
         spatial_reference=stack.space.reference, **about, **facts,
     )  # fmt: skip
     stem = f"contrast-{label}_space-{stack.space.name}_desc-{name}_{stack.quantity.suffix}.nii.gz"
-    return write_image(settings.out_dir / "group" / stem, volume, stack.affine, meta)
+    return write_image(settings.group_dir / stem, volume, stack.affine, meta)

@@ -43,7 +43,7 @@ def build_index(out_dir: Path | str, plan: Any = None, failures: Iterable[Any] |
     entities = [key for key in ENTITY_NAMES.values() if key in present] + sorted(present - {*ENTITY_NAMES.values()})
     numbers = [column for column in _NUMBERS if any(column[0] in record.qc for record in records)]
     verdicts = Counter(record.verdict for record in records)
-    group = out_dir / "group" / "group.html"
+    groups = [path.relative_to(out_dir).as_posix() for path in sorted(out_dir.glob("group*/group.html"))]
     values = {
         "title": read_json(out_dir / "dataset_description.json").get("Name") or out_dir.name,
         "n_participants": len({record.entities.get("subject") for record in records}),
@@ -52,9 +52,15 @@ def build_index(out_dir: Path | str, plan: Any = None, failures: Iterable[Any] |
         "numbers": [(key, head, unit) for key, head, unit, _ in numbers],
         "counts": [(verdict, verdicts[verdict]) for verdict in RANKS if verdicts[verdict]],
         "skipped": [*content.get("skipped", ()), *_without_runs(content, labels)],
-        "group": "group/group.html" if group.is_file() else "",
+        "groups": [(_analysis(path), path) for path in groups],
     }
     return write_page(out_dir / "index.html", "index.html.j2", values)
+
+
+def _analysis(page: str) -> str:
+    """What the page of a group analysis is called: the part of its folder's name behind `group-`."""
+    _, _, name = page.partition("/")[0].partition("-")
+    return f"Group report: {name}" if name else "Group report"
 
 
 def _without_runs(plan: Mapping[str, Any], labels: set[str]) -> list[dict[str, str]]:

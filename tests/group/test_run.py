@@ -1,12 +1,14 @@
 import json
+import os
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 
-from qsmprep.errors import NothingToDoError
+from qsmprep.errors import NothingToDoError, UsageError
 from qsmprep.group import run_group
+from qsmprep.report.index import build_index
 
 SPACE = "MNI152NLin2009cAsym"
 SHAPE = (20, 24, 20)
@@ -81,6 +83,30 @@ def test_mean_maps_and_colours_follow_the_design(dataset, tmp_path):
     for name, expected in (("group-PD_", 0.03), ("group-HC_", 0.01), ("", 0.02)):
         image = nib.load(group / f"{name}space-{SPACE}_desc-mean_Chimap.nii.gz")
         np.testing.assert_allclose(np.asarray(image.dataobj)[brain], expected, rtol=1e-5, err_msg=name)
+
+
+def test_designs_stay_side_by_side_by_name_and_a_folder_is_that_of_one_design(dataset):
+    fill(dataset)
+    dataset.participants("participant_id\tdx\tsex\nsub-01\tHC\tF\nsub-02\tPD\tF\nsub-03\tPD\tM\nsub-04\tPD\tM\n")
+
+    def maps(folder):
+        return {path.name.split("_")[0] for path in (dataset.out / folder).glob("group-*_space-*.nii.gz")}
+
+    run_group(dataset.settings())
+    page = run_group(dataset.settings(analysis_name="by-sex", groups="sex"))
+    assert page == dataset.out / "group-by-sex" / "group.html"
+    assert maps("group") == {"group-HC", "group-PD"} and maps("group-by-sex") == {"group-F", "group-M"}
+    index = build_index(dataset.out).read_text()
+    assert 'href="group/group.html">Group report<' in index
+    assert 'href="group-by-sex/group.html">Group report: by-sex<' in index
+    (dataset.out / "group" / "clusters.tsv").write_text("of an earlier call\n")
+    os.utime(dataset.out / "group" / "clusters.tsv", ns=(0, 0))
+    (dataset.out / "group" / "own_notes.txt").write_text("mine\n")
+    run_group(dataset.settings(groups="sex"))
+    assert maps("group") == {"group-F", "group-M"}
+    assert not (dataset.out / "group" / "clusters.tsv").exists() and (dataset.out / "group" / "own_notes.txt").exists()
+    with pytest.raises(UsageError, match="--analysis-name 'a/b' becomes a part of a folder's name"):
+        dataset.settings(analysis_name="a/b")
 
 
 def test_page_without_participants_file_works_and_says_so(dataset):
