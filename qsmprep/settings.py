@@ -139,7 +139,7 @@ class Settings(Tables):
             check_choice("--panel", self.panel, panel_names())
         if re.search(r"[^A-Za-z0-9_-]", self.analysis_name):
             raise UsageError(
-                f"--analysis-name {self.analysis_name!r} becomes a part of a folder's name: letters, digits, - and _ do."
+                f"--analysis-name {self.analysis_name!r} names a folder: letters, digits, - and _ only."
             )
         if self.longitudinal and not self.normalization:
             raise UsageError(

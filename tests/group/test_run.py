@@ -105,7 +105,7 @@ def test_designs_stay_side_by_side_by_name_and_a_folder_is_that_of_one_design(da
     run_group(dataset.settings(groups="sex"))
     assert maps("group") == {"group-F", "group-M"}
     assert not (dataset.out / "group" / "clusters.tsv").exists() and (dataset.out / "group" / "own_notes.txt").exists()
-    with pytest.raises(UsageError, match="--analysis-name 'a/b' becomes a part of a folder's name"):
+    with pytest.raises(UsageError, match="--analysis-name 'a/b' names a folder"):
         dataset.settings(analysis_name="a/b")
 
 
