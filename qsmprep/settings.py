@@ -138,9 +138,7 @@ class Settings(Tables):
         if self.panel:
             check_choice("--panel", self.panel, panel_names())
         if re.search(r"[^A-Za-z0-9_-]", self.analysis_name):
-            raise UsageError(
-                f"--analysis-name {self.analysis_name!r} names a folder: letters, digits, - and _ only."
-            )
+            raise UsageError(f"--analysis-name {self.analysis_name!r} names a folder: letters, digits, - and _ only.")
         if self.longitudinal and not self.normalization:
             raise UsageError(
                 "--longitudinal registers all sessions of a participant to one template, and nothing is registered "
